@@ -1,0 +1,1 @@
+"""Workflow design as a Gymnasium environment family."""

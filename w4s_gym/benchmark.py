@@ -1,0 +1,126 @@
+"""What a benchmark is: items, a grader and seed workflows, described as data."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from w4s_gym.errors import UnknownBenchmark
+from w4s_gym.sandbox.types import TestJob, TestOutcome
+
+AnswerKind = Literal["number", "text", "choice", "math", "code"]
+"""What a correct answer looks like; the simulated executor needs it to write plausible answers."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One benchmark question with its gold answer. Only `task` and `entry_point` are sent to a workflow."""
+
+    id: str
+    """Stable and unique inside the benchmark."""
+    task: str
+    """The text that `solver(agent, task)` receives."""
+    gold: Any
+    """Gold answer as plain JSON data. Never leaves the host process."""
+    kind: AnswerKind = "number"
+    """Kind of the answer."""
+    question: str = ""
+    """Text that identifies the question when splits are de-duplicated (default: `task`)."""
+    entry_point: str | None = None
+    """Code benchmarks: name of the function to write."""
+    public_tests: tuple[str, ...] = ()
+    """Code benchmarks: Python statements a workflow may run against a solution."""
+    hidden_tests: str = ""
+    """Code benchmarks: Python source that raises when a solution is wrong. Never leaves the host and the tester."""
+    group: str = ""
+    """Slice for reports: language, perturbation type, category."""
+    context: Mapping[str, Any] = field(default_factory=dict)
+    """Further host-only facts (for instance the prompt that stands in front of a completion)."""
+
+    @property
+    def identity(self) -> str:
+        """Text by which two items count as the same question."""
+        return " ".join((self.question or self.task).split())
+
+
+@dataclass(frozen=True)
+class SeedWorkflow:
+    """A hand-made workflow that an episode starts from."""
+
+    name: str
+    """Short name, for instance `cot`."""
+    source: str
+    """Python source that defines `solver`."""
+
+
+RunTests = Callable[[TestJob], Awaitable[TestOutcome]]
+"""Runs hidden tests in the sandbox; handed to graders of code benchmarks."""
+
+
+class Grader(Protocol):
+    """Scores one answer."""
+
+    async def __call__(self, item: Item, answer: str, run_tests: RunTests) -> float:
+        """Return the score of `answer` in [0, 1]; never raises for a strange answer."""
+        ...
+
+
+def pure_grader(score: Callable[[Any, str], float]) -> Grader:
+    """Make a grader of a pure function of (gold, answer)."""
+
+    async def grade(item: Item, answer: str, run_tests: RunTests) -> float:
+        return score(item.gold, answer)
+
+    return grade
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark as data. `w4s_gym.envs` holds one module per benchmark that builds and registers one."""
+
+    name: str
+    """Name in the environment id: `W4S-<name>-v0`."""
+    description: str
+    """What the task is, for the meta-agent."""
+    answer_format: str
+    """What `solver` must return as "answer", for the meta-agent."""
+    load: Callable[..., Sequence[Item]]
+    """`load(**options)` returns all items. Its keyword parameters (`data_path`, `language`, ...) are the benchmark's
+    options of `gym.make`. Raises `DataMissing` or `DataCorrupt`."""
+    grade: Grader
+    """Scores an answer."""
+    seeds: tuple[SeedWorkflow, ...]
+    """Seed workflows; the first is the one an episode starts from if no other is better."""
+    validation_size: int = 128
+    """Default number of validation items."""
+    test_size: int = 800
+    """Default (largest) number of test items."""
+    published_split: Callable[[Sequence[Item]], tuple[list[str], list[str]]] | None = None
+    """Returns the published lists of (validation, test) item ids, where there are some."""
+    metric: str = "accuracy"
+    """Name of the mean score: `accuracy`, `f1` or `pass@1`."""
+
+
+_REGISTRY: dict[str, Callable[[], Benchmark]] = {}
+
+
+def register_benchmark(name: str, factory: Callable[[], Benchmark]) -> None:
+    """Make `get_benchmark(name)` and `gym.make("W4S-<name>-v0")` known; `factory` is called when first used."""
+    _REGISTRY[name] = factory
+
+
+def benchmark_names() -> tuple[str, ...]:
+    """Names of all registered benchmarks."""
+    return tuple(_REGISTRY)
+
+
+def get_benchmark(name: str) -> Benchmark:
+    """Return the benchmark of this name.
+
+    Raises:
+        UnknownBenchmark: no such benchmark; the message lists the known ones.
+    """
+    if name not in _REGISTRY:
+        raise UnknownBenchmark(f"expected one of {', '.join(sorted(_REGISTRY))}; got benchmark {name!r}")
+    return _REGISTRY[name]()

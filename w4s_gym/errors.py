@@ -1,0 +1,43 @@
+"""Errors of the package. Each message says what was expected, what came and what to do."""
+
+from __future__ import annotations
+
+
+class W4SError(Exception):
+    """Base of all errors raised on purpose by this package."""
+
+
+class UnknownBenchmark(W4SError):
+    """No benchmark of that name is registered."""
+
+
+class DataMissing(W4SError):
+    """The data of a benchmark was not found; the message names all ways to provide it."""
+
+
+class DataCorrupt(W4SError):
+    """A data file is truncated or altered; the message names the file and the row."""
+
+
+class ConfigError(W4SError):
+    """An option has a value that cannot be used."""
+
+
+class UnknownExecutor(ConfigError):
+    """The executor's name has an unknown scheme or model."""
+
+
+class ExecutorUnavailable(W4SError):
+    """The executor could not answer enough items; what it cost and what was measured so far are kept."""
+
+
+class BudgetExceeded(W4SError):
+    """A cap on calls, tokens or dollars was reached before the next call was paid."""
+
+
+class SandboxUnavailable(W4SError):
+    """The machine does not offer the required isolation level; the message names the missing layer and the fix."""
+
+
+class ProtocolError(W4SError):
+    """A method of the environment was called out of order."""

@@ -1,0 +1,112 @@
+"""The executor protocol: what answers the model calls of a workflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from w4s_gym.benchmark import Item
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """One call of a workflow to the executor."""
+
+    messages: tuple[Mapping[str, str], ...]
+    """Chat messages, system prompt included: `{"role": ..., "content": ...}`."""
+    temperature: float = 1.0
+    max_tokens: int = 4096
+    n: int = 1
+    """Number of samples."""
+    json_keys: tuple[str, ...] = ()
+    """If not empty, the reply must be one JSON object with exactly these string keys."""
+    json_mode: bool = False
+    """If true (and `json_keys` is empty), the reply must be some JSON object."""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    tool_choice: Any = None
+    item: Item | None = None
+    """Item the workflow works on. Simulated executors need it; real ones must not look at it."""
+    draw: int = 0
+    """Which independent draw of the executor's randomness: part of cache keys; a new draw is a fresh measurement."""
+    sample_index: int = 0
+    """How many samples of this same prompt this run on this item has asked for before."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One sample."""
+
+    text: str
+    finish_reason: FinishReason = "stop"
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What calls cost. Adds up with `+`."""
+
+    calls: int = 0
+    """Samples asked for (a call with n=5 counts 5), cached ones included."""
+    cached_calls: int = 0
+    """Those of `calls` that a cache answered."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    dollars: float | None = 0.0
+    """Price of the calls that were not cached; None when the price is unknown."""
+    seconds: float = 0.0
+    """Latency summed over calls (simulated executors: modelled latency)."""
+    empty: int = 0
+    """Replies without text."""
+    truncated: int = 0
+    """Replies cut at the token limit."""
+    malformed: int = 0
+    """JSON replies that did not parse or lacked keys."""
+
+    def __add__(self, other: Usage) -> Usage:
+        """Add field by field; an unknown price makes the sum unknown."""
+        dollars = None if self.dollars is None or other.dollars is None else self.dollars + other.dollars
+        return Usage(
+            self.calls + other.calls,
+            self.cached_calls + other.cached_calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            dollars,
+            self.seconds + other.seconds,
+            self.empty + other.empty,
+            self.truncated + other.truncated,
+            self.malformed + other.malformed,
+        )
+
+
+@dataclass(frozen=True)
+class ChatReply:
+    """Answer to a `ChatRequest`."""
+
+    completions: tuple[Completion, ...]
+    """`request.n` samples."""
+    usage: Usage
+    """What this call cost."""
+
+
+class Executor(Protocol):
+    """Answers chat requests. One instance serves many concurrent calls on one event loop."""
+
+    name: str
+    """The string that made it, for instance `sim:gpt-4o-mini`."""
+    simulated: bool
+    """Whether figures made with it must be labelled simulated."""
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """Answer one request.
+
+        Raises:
+            ExecutorUnavailable: the endpoint could not be asked after all retries.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Free connections and processes. May be called twice."""
+        ...

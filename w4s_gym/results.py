@@ -1,0 +1,92 @@
+"""Plain results of running workflows: per item, per evaluation, per candidate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from w4s_gym.executors.base import Usage
+from w4s_gym.sandbox.types import ErrorReport, Status
+
+
+@dataclass(frozen=True)
+class ItemResult:
+    """What one workflow did on one item."""
+
+    item_id: str
+    status: Status
+    score: float
+    """In [0, 1]; 0 unless the status is `ok`. Meaningless for `infrastructure`, which is left out of means."""
+    answer: str = ""
+    """The answer that was graded, cut to 2,000 characters."""
+    error: ErrorReport | None = None
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A workflow's results on a list of items."""
+
+    items: tuple[ItemResult, ...]
+    """In the order of the items that were asked for."""
+    planned: int
+    """Number of items the evaluation was meant to cover."""
+    stopped_early: bool = False
+    """True when a stopping rule or the step guard ended it before all items ran."""
+
+    @property
+    def scored(self) -> tuple[ItemResult, ...]:
+        """Results that count: all but `infrastructure`."""
+        return tuple(r for r in self.items if r.status != "infrastructure")
+
+    @property
+    def accuracy(self) -> float:
+        """Mean score over the scored items; 0 when none was scored."""
+        scored = self.scored
+        return sum(r.score for r in scored) / len(scored) if scored else 0.0
+
+    @property
+    def usage(self) -> Usage:
+        """Sum over the items."""
+        return sum((r.usage for r in self.items), Usage())
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        """Number of items per status."""
+        counts: dict[str, int] = {}
+        for r in self.items:
+            counts[r.status] = counts.get(r.status, 0) + 1
+        return counts
+
+
+CandidateStatus = Literal["evaluated", "needs_repair", "skipped", "infrastructure"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One action tried in one state, without advancing the state."""
+
+    action: str
+    """The text of the action as the policy wrote it."""
+    status: CandidateStatus
+    """`evaluated`; `needs_repair` (failed its self-test, repairs are left); `skipped` (failed for good);
+    `infrastructure` (could not be measured: mask it out of training)."""
+    workflow: str = ""
+    """Source found in the action, if any."""
+    error: ErrorReport | None = None
+    """Why it is not evaluated."""
+    evaluation: Evaluation | None = None
+    """Validation results, when evaluated."""
+    reward: float | None = None
+    """Reward it earns if the state advances with it; None for `infrastructure` and `needs_repair`."""
+    repairs: int = 0
+    """Number of repairs that led to this action."""
+    attempts: tuple[tuple[tuple[dict[str, str], ...], str], ...] = ()
+    """What the policy wrote on the way, oldest first: (messages it saw, text it wrote), this action last."""
+    usage: Usage = field(default_factory=Usage)
+    """Executor usage of self-tests and validation, all attempts together."""
+
+    @property
+    def accuracy(self) -> float | None:
+        """Validation accuracy, or None when not evaluated."""
+        return self.evaluation.accuracy if self.evaluation else None
