@@ -1,0 +1,67 @@
+"""Trajectories: what policies wrote and what it earned, as plain data on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+from w4s_gym.algos.policy import Message
+
+
+@dataclass(frozen=True)
+class Row:
+    """One text a policy wrote, with the messages it saw: a training row of every algorithm."""
+
+    messages: tuple[Message, ...]
+    """Context: chat messages up to and including the last user message."""
+    action: str
+    """The policy's text, exactly as written."""
+    reward: float | None
+    """Reward of the candidate it belongs to; None when it could not be measured (masked out of training)."""
+    accuracy: float | None
+    """Validation accuracy, None when not evaluated."""
+    kind: Literal["design", "repair"]
+    """A first attempt, or a repair of an attempt that failed its self-test."""
+    status: str
+    """Status of the candidate: `evaluated`, `skipped` or `infrastructure`."""
+    chosen: bool
+    """Whether the state advanced with this candidate."""
+    benchmark: str
+    run: str
+    """Which run wrote it: `<algorithm>/<seed>`."""
+    episode: int
+    turn: int
+    candidate: int
+    """Index among the m candidates of this state."""
+    simulated: bool
+    """Whether the executor behind the reward was simulated."""
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Append rows to a JSONL file, one flushed line each."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
+            file.flush()
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Read what `write_rows` wrote.
+
+    Raises:
+        ValueError: a line is not a row; the message names the file and the line.
+    """
+    names = {f.name for f in fields(Row)}
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                data = json.loads(line)
+                if set(data) != names:
+                    raise ValueError(f"expected the fields {sorted(names)}, got {sorted(data)}")
+                yield Row(**{**data, "messages": tuple(data["messages"])})
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: not a trajectory row: {error}") from error

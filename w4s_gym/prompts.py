@@ -1,0 +1,149 @@
+"""Observation text: the chat messages a meta-agent sees, in a full and in a compact style."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from w4s_gym.sandbox.types import ErrorReport
+from w4s_gym.state import Attempt, DesignState, TaskCard
+
+Message = dict[str, str]
+PromptStyle = Literal["full", "compact"]
+
+_API = """\
+A workflow is complete Python code that defines `solver(agent, task)`{entry} and returns a dict whose "answer" is the final answer.
+It may define helper functions and import the standard library and numpy. It runs in a sandbox without network and files.
+The agent offers (all arguments by keyword):
+- agent.call_json_format_llm(messages=[{{"role": "user", "content": ...}}], temperature=1.0, num_of_response=1, agent_role="task solver",
+  return_dict_keys=["reasoning", "answer"], instructions="") -> list of dicts, one per response, each with those keys
+- agent.call_llm(messages=[...], temperature=1.0, num_of_response=1, agent_role="task solver", instructions="") -> list of str
+- agent.execute_code(code, timeout=5) -> value of solution(), else of the last line; raises on error
+- agent.extract_answer_str(text), agent.extract_code_block(text, entry_point="solution"){code_api}
+The executor model is fixed; `model=` is ignored."""
+
+_CODE_API = """
+- agent.exec_test(solution, entry_point) -> {"result": bool, "feedback": str}: runs the public examples of the current task
+- agent.test_on_public_test(task, solution, entry_point, test_loop=3) -> {"result", "solution", "feedback", "count"}: runs the public
+  examples and asks the executor to fix the solution when they fail"""
+
+
+def opening_messages(state: DesignState, style: PromptStyle) -> list[Message]:
+    """Messages that start a window of turns: task, API, earlier results, current workflow, failures."""
+    if style == "compact":
+        return [{"role": "user", "content": _compact_opening(state)}]
+    return [
+        {"role": "system", "content": _system(state.card)},
+        {"role": "user", "content": _full_opening(state)},
+    ]
+
+
+def feedback_message(state: DesignState, attempt: Attempt, before: float, style: PromptStyle) -> Message:
+    """Message after a turn: what the new workflow reached and where it fails.
+
+    Args:
+        state: the state after the turn.
+        attempt: the turn's attempt.
+        before: accuracy of the workflow that the state held before.
+        style: which prompt style.
+    """
+    if style == "compact":
+        result = "failed" if attempt.accuracy is None else f"{attempt.accuracy:.3f} {_trend(attempt.accuracy, before)}"
+        return {"role": "user", "content": f"result {result}\n{_compact_status(state)}"}
+    if attempt.accuracy is None:
+        text = "That workflow still failed its one-sample test after all repairs and was skipped. The current workflow is unchanged."
+    else:
+        text = (
+            f"Validation {state.card.metric} of that workflow: {attempt.accuracy:.3f}. It {_trend(attempt.accuracy, before)} "
+            f"(before: {before:.3f}; best so far: {state.best:.3f})."
+        )
+    return {"role": "user", "content": f"{text}\n{_cases(state)}\n{_request(state)}"}
+
+
+def repair_message(error: ErrorReport, repairs_left: int, style: PromptStyle) -> Message:
+    """Message that asks for a repair of the workflow just written."""
+    if style == "compact":
+        return {"role": "user", "content": f"error {error.text()}\nrepair"}
+    where = f"\nFailing line {error.line}: {error.source_line.strip()}" if error.line else ""
+    return {
+        "role": "user",
+        "content": f"The workflow failed on one sample.\n{error.kind}: {error.message}{where}\n"
+        f"Repair it ({repairs_left} repairs left): explain the cause briefly, then give the complete corrected code in one ```python block.",
+    }
+
+
+def render_text(messages: list[Message]) -> str:
+    """One text of all messages: the observation."""
+    return "\n\n".join(f"[{m['role']}]\n{m['content']}" for m in messages)
+
+
+def _system(card: TaskCard) -> str:
+    api = _API.format(
+        entry=" (or `solver(agent, task, entry_point)`)" if card.is_code else "",
+        code_api=_CODE_API if card.is_code else "",
+    )
+    simulated = " (simulated)" if card.simulated else ""
+    return (
+        f"You design workflows: Python programs that call a fixed executor model, {card.executor}{simulated}, to solve a task.\n"
+        f"Task: {card.description}\nAnswer format: {card.answer_format}\n\n{api}\n\n"
+        f"You have {card.max_turns} turns. Each workflow is measured on the same validation items. "
+        f"The aim is the highest validation {card.metric}."
+    )
+
+
+def _full_opening(state: DesignState) -> str:
+    seeds = "\n".join(
+        f"{a.name}: {state.card.metric} {a.accuracy or 0.0:.3f}\n```python\n{a.workflow.strip()}\n```"
+        for a in state.history
+        if a.is_seed
+    )
+    designed = [a for a in state.history if not a.is_seed]
+    earlier = "".join(f"{a.name}: {'failed' if a.accuracy is None else f'{a.accuracy:.3f}'}\n" for a in designed)
+    current = (
+        ""
+        if any(a.is_seed and a.workflow == state.workflow for a in state.history)
+        else f"```python\n{state.workflow.strip()}\n```\n"
+    )
+    return (
+        f"Example question:\n{state.card.example[:1500]}\n\n"
+        + (f"Seed workflows:\n{seeds}\n\n" if seeds else "")
+        + (f"Earlier turns:\n{earlier}\n" if earlier else "")
+        + f"Current workflow: validation {state.card.metric} {state.accuracy:.3f} (best so far: {state.best:.3f})\n{current}"
+        + f"{_cases(state)}\n{_request(state)}"
+    )
+
+
+def _cases(state: DesignState) -> str:
+    if not state.cases:
+        return ""
+    lines = ["Questions the current workflow got wrong:"]
+    for case in state.cases:
+        lines.append(
+            f"- Question: {case.question[:600]}\n  Answer: {case.answer[:200]}\n  Correct answer: {case.gold[:200]}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _request(state: DesignState) -> str:
+    return (
+        f"Turn {state.turn + 1} of {state.card.max_turns}. First analyse what to change and why. "
+        "Then give the complete code of an improved workflow in one ```python block."
+    )
+
+
+def _trend(accuracy: float, before: float) -> str:
+    if accuracy > before:
+        return "rose"
+    return "fell" if accuracy < before else "stayed the same"
+
+
+def _compact_status(state: DesignState) -> str:
+    return f"turn {state.turn + 1} of {state.card.max_turns}\nlast {state.accuracy:.3f} best {state.best:.3f}"
+
+
+def _compact_opening(state: DesignState) -> str:
+    seeds = "\n".join(f"{a.name} {a.accuracy or 0.0:.3f}" for a in state.history if a.is_seed)
+    return (
+        f"task {state.card.benchmark}\nexecutor {state.card.executor}\n"
+        + (f"{seeds}\n" if seeds else "")
+        + f"{_compact_status(state)}\n```python\n{state.workflow.strip()}\n```\nimprove"
+    )
