@@ -34,6 +34,11 @@ class ExecutorUnavailable(W4SError):
 class BudgetExceeded(W4SError):
     """A cap on calls, tokens or dollars was reached before the next call was paid."""
 
+    def __init__(self, message: str, scope: str = "run") -> None:
+        """Keep which ledger refused: `run`, `evaluation` or `item`."""
+        super().__init__(message)
+        self.scope = scope
+
 
 class SandboxUnavailable(W4SError):
     """The machine does not offer the required isolation level; the message names the missing layer and the fix."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from w4s_gym.sandbox.types import ErrorReport
@@ -11,20 +12,22 @@ Message = dict[str, str]
 PromptStyle = Literal["full", "compact"]
 
 _API = """\
-A workflow is complete Python code that defines `solver(agent, task)`{entry} and returns a dict whose "answer" is the final answer.
-It may define helper functions and import the standard library and numpy. It runs in a sandbox without network and files.
-The agent offers (all arguments by keyword):
-- agent.call_json_format_llm(messages=[{{"role": "user", "content": ...}}], temperature=1.0, num_of_response=1, agent_role="task solver",
-  return_dict_keys=["reasoning", "answer"], instructions="") -> list of dicts, one per response, each with those keys
-- agent.call_llm(messages=[...], temperature=1.0, num_of_response=1, agent_role="task solver", instructions="") -> list of str
+A workflow is complete Python code that defines `solver(agent, task)`{entry} and returns a dict whose "answer"
+is the final answer. It may define helper functions and import the standard library and numpy. It runs in a sandbox
+without network and files. The agent offers (all arguments by keyword):
+- agent.call_json_format_llm(messages=[{{"role": "user", "content": ...}}], temperature=1.0, num_of_response=1,
+  agent_role="task solver", return_dict_keys=["reasoning", "answer"], instructions="")
+  -> list of dicts, one per response, each with those keys
+- agent.call_llm(messages=[...], temperature=1.0, num_of_response=1, agent_role="task solver", instructions="")
+  -> list of str
 - agent.execute_code(code, timeout=5) -> value of solution(), else of the last line; raises on error
 - agent.extract_answer_str(text), agent.extract_code_block(text, entry_point="solution"){code_api}
 The executor model is fixed; `model=` is ignored."""
 
 _CODE_API = """
-- agent.exec_test(solution, entry_point) -> {"result": bool, "feedback": str}: runs the public examples of the current task
-- agent.test_on_public_test(task, solution, entry_point, test_loop=3) -> {"result", "solution", "feedback", "count"}: runs the public
-  examples and asks the executor to fix the solution when they fail"""
+- agent.exec_test(solution, entry_point) -> {"result": bool, "feedback": str}: runs the public examples of the task
+- agent.test_on_public_test(task, solution, entry_point, test_loop=3) -> {"result", "solution", "feedback", "count"}:
+  runs the public examples and asks the executor to fix the solution when they fail"""
 
 
 def opening_messages(state: DesignState, style: PromptStyle) -> list[Message]:
@@ -37,7 +40,9 @@ def opening_messages(state: DesignState, style: PromptStyle) -> list[Message]:
     ]
 
 
-def feedback_message(state: DesignState, attempt: Attempt, before: float, style: PromptStyle) -> Message:
+def feedback_message(
+    state: DesignState, attempt: Attempt, before: float, style: PromptStyle, notes: Sequence[str] = ()
+) -> Message:
     """Message after a turn: what the new workflow reached and where it fails.
 
     Args:
@@ -45,17 +50,22 @@ def feedback_message(state: DesignState, attempt: Attempt, before: float, style:
         attempt: the turn's attempt.
         before: accuracy of the workflow that the state held before.
         style: which prompt style.
+        notes: what else the meta-agent should know about the run.
     """
     if style == "compact":
         result = "failed" if attempt.accuracy is None else f"{attempt.accuracy:.3f} {_trend(attempt.accuracy, before)}"
         return {"role": "user", "content": f"result {result}\n{_compact_status(state)}"}
     if attempt.accuracy is None:
-        text = "That workflow still failed its one-sample test after all repairs and was skipped. The current workflow is unchanged."
+        text = (
+            "That workflow still failed its one-sample test after all repairs and was skipped. "
+            "The current workflow is unchanged."
+        )
     else:
         text = (
-            f"Validation {state.card.metric} of that workflow: {attempt.accuracy:.3f}. It {_trend(attempt.accuracy, before)} "
-            f"(before: {before:.3f}; best so far: {state.best:.3f})."
+            f"Validation {state.card.metric} of that workflow: {attempt.accuracy:.3f}. "
+            f"It {_trend(attempt.accuracy, before)} (before: {before:.3f}; best so far: {state.best:.3f})."
         )
+    text = "\n".join([text, *(f"Note: {note}." for note in notes)])
     return {"role": "user", "content": f"{text}\n{_cases(state)}\n{_request(state)}"}
 
 
@@ -67,7 +77,8 @@ def repair_message(error: ErrorReport, repairs_left: int, style: PromptStyle) ->
     return {
         "role": "user",
         "content": f"The workflow failed on one sample.\n{error.kind}: {error.message}{where}\n"
-        f"Repair it ({repairs_left} repairs left): explain the cause briefly, then give the complete corrected code in one ```python block.",
+        f"Repair it ({repairs_left} repairs left): explain the cause briefly, then give the complete corrected code "
+        "in one ```python block.",
     }
 
 
@@ -83,7 +94,8 @@ def _system(card: TaskCard) -> str:
     )
     simulated = " (simulated)" if card.simulated else ""
     return (
-        f"You design workflows: Python programs that call a fixed executor model, {card.executor}{simulated}, to solve a task.\n"
+        f"You design workflows: Python programs that call a fixed executor model, {card.executor}{simulated}, "
+        "to solve a task.\n"
         f"Task: {card.description}\nAnswer format: {card.answer_format}\n\n{api}\n\n"
         f"You have {card.max_turns} turns. Each workflow is measured on the same validation items. "
         f"The aim is the highest validation {card.metric}."
@@ -107,7 +119,8 @@ def _full_opening(state: DesignState) -> str:
         f"Example question:\n{state.card.example[:1500]}\n\n"
         + (f"Seed workflows:\n{seeds}\n\n" if seeds else "")
         + (f"Earlier turns:\n{earlier}\n" if earlier else "")
-        + f"Current workflow: validation {state.card.metric} {state.accuracy:.3f} (best so far: {state.best:.3f})\n{current}"
+        + f"Current workflow: validation {state.card.metric} {state.accuracy:.3f} "
+        + f"(best so far: {state.best:.3f})\n{current}"
         + f"{_cases(state)}\n{_request(state)}"
     )
 

@@ -33,6 +33,8 @@ class Evaluation:
     """Number of items the evaluation was meant to cover."""
     stopped_early: bool = False
     """True when a stopping rule or the step guard ended it before all items ran."""
+    notes: tuple[str, ...] = ()
+    """What the meta-agent should know, for instance that `model=` was ignored."""
 
     @property
     def scored(self) -> tuple[ItemResult, ...]:

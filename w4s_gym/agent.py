@@ -1,0 +1,292 @@
+"""Host side of the `agent` that a workflow sees: executor requests, JSON replies, budgets and the ledger."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from w4s_gym.benchmark import Item
+from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable
+from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Executor, Usage
+from w4s_gym.ledger import Ledger
+from w4s_gym.sandbox import Sandbox
+from w4s_gym.sandbox.types import PROGRAM_LIMITS, Limits, TestJob, WorkflowCallError
+
+MAX_SAMPLES = 64
+"""Most samples of one call."""
+MAX_OUTPUT_TOKENS = 16_384
+_CHARS_PER_TOKEN = 4
+_FENCED = re.compile(r"^\s*```(?:json)?\s*(.*?)\s*```\s*$", re.DOTALL)
+
+
+class RunBudgetExceeded(Exception):
+    """The run's own cap was reached: not the workflow's fault, so the item is `infrastructure`."""
+
+
+class AgentHost:
+    """Answers the calls of one workflow run on one item."""
+
+    def __init__(
+        self, item: Item, executor: Executor, sandbox: Sandbox, ledger: Ledger, draw: int, program_limits: Limits
+    ) -> None:
+        """Serve `item`.
+
+        Args:
+            item: the item the workflow works on; only its public tests can be reached from the workflow.
+            executor: answers model calls.
+            sandbox: runs `execute_code` and public tests.
+            ledger: the item's ledger; its parents are the evaluation's and the run's.
+            draw: which draw of the executor's randomness.
+            program_limits: limits of `execute_code` and of public tests.
+        """
+        self._item = item
+        self._executor = executor
+        self._sandbox = sandbox
+        self._ledger = ledger
+        self._draw = draw
+        self._program_limits = program_limits
+        self._asked: Counter[tuple[Any, ...]] = Counter()
+        self._programs = 0
+        self.model_override = False
+        """The workflow asked for another model, which is ignored and told in the feedback."""
+        self.failure: ExecutorUnavailable | RunBudgetExceeded | None = None
+        """What kept the item from being measured, through no fault of the workflow."""
+
+    async def __call__(self, method: str, arguments: Mapping[str, Any]) -> Any:
+        """Answer one call of the workflow.
+
+        Raises:
+            WorkflowCallError: the call raises inside the workflow.
+            ExecutorUnavailable: the endpoint could not be asked.
+            RunBudgetExceeded: a cap of the whole run was reached.
+        """
+        try:
+            return await self._dispatch(method, arguments)
+        except (ExecutorUnavailable, RunBudgetExceeded) as error:
+            self.failure = error
+            raise
+
+    async def _dispatch(self, method: str, arguments: Mapping[str, Any]) -> Any:
+        if method == "call_llm":
+            return await self._call_llm(arguments)
+        if method == "call_json_format_llm":
+            return await self._call_json(arguments)
+        if method == "execute_code":
+            return await self._execute_code(arguments)
+        if method == "exec_test":
+            return await self._exec_test(arguments)
+        raise WorkflowCallError("AttributeError", f"the agent has no method {method!r}")
+
+    async def _call_llm(self, arguments: Mapping[str, Any]) -> list[Any]:
+        role = _text(arguments.get("agent_role", "task solver"), "agent_role")
+        instructions = _text(arguments.get("instructions", ""), "instructions")
+        wants_json = arguments.get("response_format", "text") in ("json", "json_object")
+        system = " ".join(part for part in (f"You are a helpful {role}.", instructions) if part)
+        request = self._request(arguments, system, json_mode=wants_json)
+        reply = await self._ask(request)
+        return [_tool_calls(c) if c.tool_calls else c.text for c in reply.completions]
+
+    async def _call_json(self, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
+        role = _text(arguments.get("agent_role", "task solver"), "agent_role")
+        instructions = _text(arguments.get("instructions", ""), "instructions")
+        keys = arguments.get("return_dict_keys", [])
+        if not isinstance(keys, list) or not all(isinstance(k, str) for k in keys):
+            raise WorkflowCallError("TypeError", "return_dict_keys must be a list of strings")
+        system = f"You are a helpful {role}. Reply in JSON format, ONLY using the keys {keys}."
+        if instructions:
+            system = f"{system} {instructions}"
+        request = self._request(arguments, system, json_keys=tuple(keys), json_mode=not keys)
+        reply = await self._ask(request)
+        return [await self._parsed(request, c) for c in reply.completions]
+
+    async def _parsed(self, request: ChatRequest, completion: Completion) -> dict[str, Any]:
+        """Parse a JSON reply; ask once more when it is malformed, then fill missing keys with empty strings."""
+        found = parse_json_object(completion.text)
+        if found is None or any(key not in found for key in request.json_keys):
+            complaint = (
+                "That reply was not one JSON object with exactly the requested keys. Reply again, in that format."
+            )
+            again = replace(
+                request,
+                n=1,
+                messages=(
+                    *request.messages,
+                    {"role": "assistant", "content": completion.text},
+                    {"role": "user", "content": complaint},
+                ),
+            )
+            self._ledger.settle(0, Usage(malformed=1))
+            reply = await self._ask(again)
+            second = parse_json_object(reply.completions[0].text)
+            if second is None or any(key not in second for key in request.json_keys):
+                self._ledger.settle(0, Usage(malformed=1))
+            found = {**(found or {}), **(second or {})}
+        if not request.json_keys:
+            return found
+        return {key: "" if found.get(key) is None else found[key] for key in request.json_keys}
+
+    async def _execute_code(self, arguments: Mapping[str, Any]) -> Any:
+        code = _text(arguments.get("code", ""), "code")
+        outcome = await self._sandbox.run_program(
+            code, seed=self._program_seed(), limits=self._limits(arguments.get("timeout", 5))
+        )
+        if outcome.status == "ok":
+            return outcome.value
+        report = outcome.error
+        raise WorkflowCallError(
+            report.kind if report else outcome.status,
+            report.text() if report else f"the program ended: {outcome.status}",
+        )
+
+    async def _exec_test(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        solution = _text(arguments.get("solution", ""), "solution")
+        if not self._item.public_tests:
+            return {"result": True, "feedback": "this task has no public examples"}
+        entry_point = _text(arguments.get("entry_point") or self._item.entry_point or "", "entry_point")
+        feedback = []
+        for test in self._item.public_tests:
+            self._program_seed()
+            outcome = await self._sandbox.run_tests(
+                TestJob(solution, entry_point, test, self._item.context.get("setup", ""), self._program_limits)
+            )
+            if outcome.status == "infrastructure":
+                raise RuntimeError("the sandbox could not run a public example")
+            if outcome.status != "ok":
+                why = outcome.error.text() if outcome.error else outcome.status
+                feedback.append(f"Failed: {test.strip()}\n{why}")
+        return {"result": not feedback, "feedback": "\n".join(feedback) or "all public examples pass"}
+
+    def _request(
+        self, arguments: Mapping[str, Any], system: str, json_keys: tuple[str, ...] = (), json_mode: bool = False
+    ) -> ChatRequest:
+        messages = arguments.get("messages")
+        if not isinstance(messages, list) or not messages:
+            raise WorkflowCallError("TypeError", "messages must be a list of {'role': ..., 'content': ...} dicts")
+        chat: list[dict[str, str]] = [{"role": "system", "content": system}]
+        for message in messages:
+            if not isinstance(message, dict) or "content" not in message:
+                raise WorkflowCallError("TypeError", "each message must be a dict with the keys role and content")
+            role = message.get("role", "user")
+            if role not in ("system", "user", "assistant"):
+                raise WorkflowCallError("ValueError", f"expected role system, user or assistant; got {role!r}")
+            chat.append({"role": role, "content": _text(message["content"], "content")})
+        if arguments.get("model") not in (None, ""):
+            self.model_override = True
+        tools = arguments.get("tools") or []
+        return ChatRequest(
+            messages=tuple(chat),
+            temperature=_number(arguments.get("temperature", 1.0), "temperature", 0.0, 2.0),
+            max_tokens=int(
+                _number(arguments.get("max_completion_tokens", 4096), "max_completion_tokens", 1, MAX_OUTPUT_TOKENS)
+            ),
+            n=int(_number(arguments.get("num_of_response", 1), "num_of_response", 1, MAX_SAMPLES)),
+            json_keys=json_keys,
+            json_mode=json_mode,
+            tools=tuple(tools) if isinstance(tools, list) else (),
+            tool_choice=arguments.get("tool_choice"),
+            item=self._item,
+            draw=self._draw,
+        )
+
+    async def _ask(self, request: ChatRequest) -> ChatReply:
+        """Reserve, ask, settle. Samples of the same prompt are numbered, so that each is a fresh one."""
+        key = (
+            json.dumps(request.messages, sort_keys=True),
+            request.temperature,
+            request.max_tokens,
+            request.json_keys,
+            request.json_mode,
+        )
+        request = replace(request, sample_index=self._asked[key])
+        self._asked[key] += request.n
+        prompt = sum(len(m["content"]) for m in request.messages) // _CHARS_PER_TOKEN
+        try:
+            self._ledger.reserve(request.n, tokens=prompt + request.n * request.max_tokens)
+        except BudgetExceeded as error:
+            if error.scope == "run":
+                raise RunBudgetExceeded(str(error)) from error
+            raise WorkflowCallError("BudgetExceeded", str(error), status="budget") from error
+        usage = Usage()
+        try:
+            reply = await self._executor.complete(request)
+            usage = reply.usage
+            return reply
+        finally:
+            self._ledger.settle(request.n, usage)
+
+    def _limits(self, timeout: Any) -> Limits:
+        ceiling = self._program_limits
+        seconds = _number(timeout, "timeout", 0.1, ceiling.wall_seconds)
+        return replace(ceiling, cpu_seconds=min(seconds, ceiling.cpu_seconds), wall_seconds=seconds)
+
+    def _program_seed(self) -> int:
+        """Number programs, so that random code differs between runs of one item and repeats between runs."""
+        self._programs += 1
+        return self._draw * 1_000_003 + self._programs
+
+
+def parse_json_object(text: str) -> dict[str, Any] | None:
+    """Read one JSON object from a model's reply: plain, fenced, or the outermost braces; None if there is none."""
+    fenced = _FENCED.match(text)
+    candidates = [fenced.group(1) if fenced else text]
+    start, end = text.find("{"), text.rfind("}")
+    if 0 <= start < end:
+        candidates.append(text[start : end + 1])
+    for candidate in candidates:
+        try:
+            value = json.loads(candidate, strict=False, parse_constant=str)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            return value
+    return None
+
+
+def _text(value: Any, name: str) -> str:
+    """Accept a string, or plain data that a workflow forgot to turn into one."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float | list | dict) or value is None:
+        return json.dumps(value, ensure_ascii=False)
+    raise WorkflowCallError("TypeError", f"{name} must be a string; got {type(value).__name__}")
+
+
+def _number(value: Any, name: str, low: float, high: float) -> float:
+    """Clamp a number to [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise WorkflowCallError("TypeError", f"{name} must be a finite number; got {value!r:.80}")
+    return min(max(value, low), high)
+
+
+def _tool_calls(completion: Completion) -> dict[str, Any]:
+    return {"content": completion.text, "tool_calls": [dict(call) for call in completion.tool_calls]}
+
+
+def full_answer(value: Any) -> str | None:
+    """Reduce what `solver` returned to the answer's text.
+
+    Args:
+        value: plain JSON data from the sandbox.
+
+    Returns:
+        The text of `value["answer"]`, or of a bare string or number; None when there is no usable answer.
+    """
+    if isinstance(value, dict):
+        value = value.get("answer")
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, Sequence) and value and all(isinstance(v, str | int | float) for v in value):
+        return ", ".join(str(v) for v in value)
+    return None
+
+
+__all__ = ["PROGRAM_LIMITS", "AgentHost", "RunBudgetExceeded", "full_answer", "parse_json_object"]

@@ -1,0 +1,211 @@
+"""Running workflows on items: sandbox, executor, grading and the ledger, all in flight together."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from w4s_gym.agent import AgentHost, RunBudgetExceeded, full_answer
+from w4s_gym.benchmark import Benchmark, Item
+from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable
+from w4s_gym.executors.base import Executor, Usage
+from w4s_gym.ledger import Caps, Ledger
+from w4s_gym.results import Evaluation, ItemResult
+from w4s_gym.sandbox import Sandbox
+from w4s_gym.sandbox.types import PROGRAM_LIMITS, ErrorReport, Limits
+
+_TIMEOUTS = ("timeout_cpu", "timeout_wall")
+_ANSWER_CHARS = 2_000
+_MAX_ANSWER_CHARS = 1_000_000
+_SANDBOX_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class EvaluationLimits:
+    """Limits of running workflows."""
+
+    run: Limits = Limits()
+    """Of one workflow on one item."""
+    program: Limits = PROGRAM_LIMITS
+    """Of `execute_code` and of test code."""
+    item_caps: Caps = Caps(calls=100)
+    """Of one workflow on one item; over it the call raises `BudgetExceeded` inside the workflow."""
+    evaluation_caps: Caps = Caps()
+    """Of one workflow on all items."""
+    coverage: float = 0.9
+    """Smallest share of the planned items that must be measured, else `ExecutorUnavailable`."""
+    probe: int = 4
+    """Number of items that run first; if all of them time out, the other items are not tried."""
+    deadline_seconds: float = 3600.0
+    """Wall clock of one evaluation; items unfinished by then time out."""
+    in_flight: int = 256
+    """Most items in flight at once."""
+
+
+class Evaluator:
+    """Measures workflows of one benchmark with one executor. Lives on one event loop."""
+
+    def __init__(self, benchmark: Benchmark, executor: Executor, sandbox: Sandbox, limits: EvaluationLimits) -> None:
+        """Keep the parts; nothing is started."""
+        self._benchmark = benchmark
+        self._executor = executor
+        self._sandbox = sandbox
+        self.limits = limits
+        self._slots = asyncio.Semaphore(limits.in_flight)
+
+    async def evaluate_many(
+        self, workflows: Sequence[str], items: Sequence[Item], draw: int, ledger: Ledger
+    ) -> list[Evaluation | ExecutorUnavailable | BudgetExceeded]:
+        """Evaluate several workflows on the same items, all in flight together.
+
+        Args:
+            workflows: sources.
+            items: the items, the same for each.
+            draw: which draw of the executor's randomness.
+            ledger: the run's ledger; each evaluation opens a child.
+
+        Returns:
+            For each workflow its evaluation, or the error that kept it from being measured, so that one failure
+            does not lose the others.
+        """
+        results = await asyncio.gather(
+            *(self.evaluate(w, items, draw, ledger) for w in workflows), return_exceptions=True
+        )
+        measured: list[Evaluation | ExecutorUnavailable | BudgetExceeded] = []
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, ExecutorUnavailable | BudgetExceeded):
+                raise result
+            measured.append(result)
+        return measured
+
+    async def evaluate(
+        self,
+        workflow: str,
+        items: Sequence[Item],
+        draw: int,
+        ledger: Ledger,
+        known: ItemResult | None = None,
+    ) -> Evaluation:
+        """Evaluate one workflow.
+
+        Args:
+            workflow: source that defines `solver`.
+            items: items to run it on.
+            draw: which draw of the executor's randomness.
+            ledger: the run's ledger.
+            known: the result on `items[0]` if its self-test has already measured it (same draw).
+
+        Raises:
+            ExecutorUnavailable: fewer than `coverage` of the items could be measured.
+            BudgetExceeded: a cap of the run was reached.
+        """
+        account = ledger.child("evaluation", self.limits.evaluation_caps)
+        notes: set[str] = set()
+        results: dict[int, ItemResult] = {} if known is None else {0: known}
+        probe = [i for i in range(min(self.limits.probe, len(items))) if i not in results]
+        rest = [i for i in range(len(items)) if i >= self.limits.probe and i not in results]
+        rest.sort(key=lambda i: -len(items[i].task))  # longest first: the last to finish are short
+
+        async def run(index: int) -> None:
+            async with self._slots:
+                results[index] = await self.run_item(workflow, items[index], draw, account, notes)
+
+        try:
+            async with asyncio.timeout(self.limits.deadline_seconds):
+                await _all(run(i) for i in probe)
+                hopeless = bool(results) and all(r.status in _TIMEOUTS for r in results.values())
+                if not hopeless:
+                    await _all(run(i) for i in rest)
+        except TimeoutError:
+            hopeless = True
+        ordered = []
+        for index, item in enumerate(items):
+            if index not in results:
+                error = ErrorReport("timeout_wall", "not tried: the workflow timed out on the first items")
+                results[index] = ItemResult(item.id, "timeout_wall", 0.0, error=error)
+            ordered.append(results[index])
+        evaluation = Evaluation(tuple(ordered), len(items), stopped_early=hopeless, notes=tuple(sorted(notes)))
+        measured = len(evaluation.scored)
+        if measured < self.limits.coverage * len(items):
+            raise ExecutorUnavailable(
+                f"expected at least {self.limits.coverage:.0%} of {len(items)} items to be measured; "
+                f"{self._executor.name} answered {measured}. The candidate is masked, not scored. "
+                f"Check the endpoint and try again; answered calls are in the cache"
+            )
+        return evaluation
+
+    async def run_item(
+        self, workflow: str, item: Item, draw: int, ledger: Ledger, notes: set[str] | None = None
+    ) -> ItemResult:
+        """Run one workflow on one item and grade its answer.
+
+        Raises:
+            BudgetExceeded: a cap of the run was reached.
+        """
+        account = ledger.child("item", self.limits.item_caps)
+        for _ in range(_SANDBOX_ATTEMPTS):
+            host = AgentHost(item, self._executor, self._sandbox, account, draw, self.limits.program)
+            outcome = await self._sandbox.run_workflow(
+                workflow,
+                item.task,
+                entry_point=item.entry_point,
+                handler=host,
+                seed=run_seed(item.id, draw),
+                limits=self.limits.run,
+            )
+            if notes is not None and host.model_override:
+                notes.add("`model=` was ignored: the executor is fixed by the environment")
+            if isinstance(host.failure, RunBudgetExceeded):
+                raise BudgetExceeded(str(host.failure))
+            if host.failure is not None:
+                error = ErrorReport("ExecutorUnavailable", str(host.failure)[:500])
+                return ItemResult(item.id, "infrastructure", 0.0, error=error, usage=account.usage)
+            if outcome.status != "infrastructure":
+                break
+        if outcome.status != "ok":
+            return ItemResult(item.id, outcome.status, 0.0, error=outcome.error, usage=account.usage)
+        answer = full_answer(outcome.value)
+        if answer is None:
+            error = ErrorReport("no_result", 'solver must return a dict whose "answer" is a string or a number')
+            return ItemResult(item.id, "no_result", 0.0, error=error, usage=account.usage)
+        score = await self._grade(item, answer[:_MAX_ANSWER_CHARS])
+        result = ItemResult(item.id, "ok", 0.0, answer[:_ANSWER_CHARS], usage=account.usage)
+        return replace(result, status="infrastructure") if score is None else replace(result, score=score)
+
+    async def _grade(self, item: Item, answer: str) -> float | None:
+        """Return the score, or None when the sandbox could not run the tests."""
+        broken = False
+
+        async def run_tests(job):  # type: ignore[no-untyped-def]
+            nonlocal broken
+            outcome = await self._sandbox.run_tests(job)
+            broken = outcome.status == "infrastructure"
+            return outcome
+
+        for _ in range(_SANDBOX_ATTEMPTS):
+            score = await self._benchmark.grade(item, answer, run_tests)
+            if not broken:
+                return score
+        return None
+
+
+def run_seed(item_id: str, draw: int) -> int:
+    """Seed of the workflow's own randomness on one item: the same whatever the order of the items."""
+    return int.from_bytes(hashlib.blake2b(f"{draw}/{item_id}".encode(), digest_size=6).digest(), "big")
+
+
+def charge_again(ledger: Ledger, usage: Usage) -> None:
+    """Charge results that are kept in memory: their calls count as cached ones, and cost nothing."""
+    ledger.settle(0, replace(usage, cached_calls=usage.calls, dollars=0.0))
+
+
+async def _all(coroutines) -> None:  # type: ignore[no-untyped-def]
+    """Run all; if one raises, cancel the others and raise it alone."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for coroutine in coroutines:
+                group.create_task(coroutine)
+    except* (BudgetExceeded, ExecutorUnavailable) as errors:
+        raise errors.exceptions[0] from None

@@ -1,0 +1,99 @@
+"""The `info` dictionary: fixed keys from `reset` on, plain data, fresh objects, no clocks."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from w4s_gym.executors.base import Usage
+from w4s_gym.prompts import Message
+from w4s_gym.results import Candidate, Evaluation
+from w4s_gym.sandbox.types import Status
+from w4s_gym.state import DesignState
+
+
+def build_info(
+    messages: list[Message], state: DesignState, candidate: Candidate | None, usage: Usage, split: str, isolation: str
+) -> dict[str, Any]:
+    """Describe the state and what the last action led to.
+
+    Args:
+        messages: chat messages of the next decision.
+        state: the state after the action.
+        candidate: the action's candidate; None after `reset`.
+        usage: usage of the run so far.
+        split: hash of the split.
+        isolation: level that the sandbox holds.
+
+    Returns:
+        `messages`, `state`, `evaluation`, `usage`, `split`, `isolation`, `simulated`. Figures that do not exist are 0
+        with `evaluation["measured"]` or the like saying so: a fixed structure is what vector environments and data set
+        writers need.
+    """
+    return {
+        "messages": messages,
+        "state": _state_view(state),
+        "evaluation": _candidate_view(candidate),
+        "usage": usage_view(usage),
+        "split": split,
+        "isolation": isolation,
+        "simulated": state.card.simulated,
+    }
+
+
+def usage_view(usage: Usage) -> dict[str, Any]:
+    """Usage without seconds, which are no part of a deterministic `info`."""
+    return {
+        "calls": usage.calls,
+        "cached_calls": usage.cached_calls,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "dollars": usage.dollars if usage.dollars is not None else 0.0,
+        "dollars_known": usage.dollars is not None,
+        "empty": usage.empty,
+        "truncated": usage.truncated,
+        "malformed": usage.malformed,
+    }
+
+
+def _state_view(state: DesignState) -> dict[str, Any]:
+    return {
+        "benchmark": state.card.benchmark,
+        "executor": state.card.executor,
+        "turn": state.turn,
+        "max_turns": state.card.max_turns,
+        "workflow": state.workflow,
+        "accuracy": state.accuracy,
+        "best": state.best,
+        "best_workflow": state.best_workflow,
+        "history": [
+            {"name": a.name, "accuracy": a.accuracy or 0.0, "measured": a.accuracy is not None, "seed": a.is_seed}
+            for a in state.history
+        ],
+        "failures": [{"question": c.question, "answer": c.answer, "gold": c.gold} for c in state.cases],
+        "needs_repair": state.repair is not None,
+        "repairs_left": state.repairs_left,
+    }
+
+
+def _candidate_view(candidate: Candidate | None) -> dict[str, Any]:
+    evaluation = candidate.evaluation if candidate else None
+    error = candidate.error if candidate else None
+    return {
+        "status": candidate.status if candidate else "none",
+        "measured": evaluation is not None,
+        "masked": candidate is not None and candidate.status == "infrastructure",
+        "accuracy": evaluation.accuracy if evaluation else 0.0,
+        "reward": float(candidate.reward or 0.0) if candidate else 0.0,
+        "items": len(evaluation.scored) if evaluation else 0,
+        "planned": evaluation.planned if evaluation else 0,
+        "statuses": _statuses(evaluation),
+        "repairs": candidate.repairs if candidate else 0,
+        "error": error.text() if error else "",
+        "line": error.line or 0 if error else 0,
+        "usage": usage_view(candidate.usage if candidate else Usage()),
+    }
+
+
+def _statuses(evaluation: Evaluation | None) -> dict[str, int]:
+    counts = evaluation.statuses if evaluation else {}
+    return {status: counts.get(status, 0) for status in get_args(Status)}

@@ -1,0 +1,153 @@
+"""Measuring workflows on the splits of one environment; results are kept, so that nothing is paid twice."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable
+from w4s_gym.evaluation import Evaluator, charge_again
+from w4s_gym.executors.base import Usage
+from w4s_gym.ledger import Ledger
+from w4s_gym.results import Evaluation, ItemResult
+from w4s_gym.sandbox import Sandbox
+from w4s_gym.sandbox.types import ErrorReport
+from w4s_gym.splits import Split
+
+Part = Literal["validation", "test"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A workflow that went through its self-test and, if it passed, through validation."""
+
+    evaluation: Evaluation | None = None
+    """Validation results, if it passed."""
+    error: ErrorReport | None = None
+    """Why there are none."""
+    infrastructure: bool = False
+    """The failure is not the workflow's."""
+    usage: Usage = field(default_factory=Usage)
+
+
+class Measurer:
+    """Measures workflows on the validation and test items of one split."""
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        sandbox: Sandbox,
+        split: Split,
+        ledger: Ledger,
+        record: Callable[..., None],
+    ) -> None:
+        """Keep the parts.
+
+        Args:
+            evaluator: runs workflows on items.
+            sandbox: checks that a workflow compiles.
+            split: validation and test items.
+            ledger: the run's ledger; results kept in memory are charged to it as cached calls.
+            record: called as `record(kind, **data)` for every fresh measurement.
+        """
+        self._evaluator = evaluator
+        self._sandbox = sandbox
+        self._split = split
+        self._ledger = ledger
+        self._record = record
+        self._kept: dict[tuple[str, int, Part], Evaluation] = {}
+        self._samples: dict[tuple[str, int], ItemResult] = {}
+        self._locks: dict[tuple[str, int], asyncio.Lock] = {}
+
+    async def measure(self, sources: Sequence[str], part: Part, draw: int) -> list[Evaluation]:
+        """Measure several workflows on one part of the split, all in flight together.
+
+        Args:
+            sources: Python sources that define `solver`; equal ones are measured once.
+            part: `validation` or `test`.
+            draw: which draw of the executor's randomness.
+
+        Raises:
+            ExecutorUnavailable: too few items of a workflow could be measured; the others are kept.
+            BudgetExceeded: a cap of the run was reached; what was measured is kept.
+        """
+        items = self._split.validation if part == "validation" else self._split.test
+        fresh = [s for s in dict.fromkeys(sources) if (digest(s), draw, part) not in self._kept]
+        outcomes = await self._evaluator.evaluate_many(fresh, items, draw, self._ledger)
+        errors = []
+        for source, outcome in zip(fresh, outcomes, strict=True):
+            if isinstance(outcome, Evaluation):
+                self._keep(source, draw, part, outcome)
+            else:
+                errors.append(outcome)
+        if errors:
+            raise errors[0]
+        unpaid = set(fresh)
+        results = []
+        for source in sources:
+            result = self._kept[digest(source), draw, part]
+            if source in unpaid:
+                unpaid.discard(source)
+            else:
+                charge_again(self._ledger, result.usage)
+            results.append(result)
+        return results
+
+    async def try_workflow(self, source: str, draw: int, self_test: bool) -> Trial:
+        """Run the one-sample self-test, then validation; never raises for what the workflow or the endpoint does."""
+        key = (digest(source), draw)
+        # Equal workflows among the candidates wait for the first of them and are then charged as cached.
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            kept = self._kept.get((*key, "validation"))
+            if kept is not None:
+                charge_again(self._ledger, kept.usage)
+                return Trial(kept, usage=kept.usage)
+            sample: ItemResult | None = None
+            try:
+                if self_test:
+                    sample = self._samples.get(key) or await self._self_test(source, draw)
+                    if sample.status == "infrastructure":
+                        return Trial(error=sample.error, infrastructure=True, usage=sample.usage)
+                    self._samples[key] = sample
+                    if sample.status not in ("ok", "budget"):
+                        return Trial(error=sample.error, usage=sample.usage)
+                items = self._split.validation
+                evaluation = await self._evaluator.evaluate(source, items, draw, self._ledger, known=sample)
+            except (ExecutorUnavailable, BudgetExceeded) as error:
+                usage = sample.usage if sample else Usage()
+                return Trial(
+                    error=ErrorReport(type(error).__name__, str(error)[:500]), infrastructure=True, usage=usage
+                )
+            self._keep(source, draw, "validation", evaluation)
+            return Trial(evaluation, usage=evaluation.usage)
+
+    async def _self_test(self, source: str, draw: int) -> ItemResult:
+        item = self._split.validation[0]
+        problem = await self._sandbox.check_workflow(source)
+        if problem is not None:
+            return ItemResult(item.id, "error", 0.0, error=problem)
+        return await self._evaluator.run_item(source, item, draw, self._ledger)
+
+    def _keep(self, source: str, draw: int, part: Part, evaluation: Evaluation) -> None:
+        self._kept[digest(source), draw, part] = evaluation
+        self._record("evaluation", part=part, draw=draw, workflow=source, **evaluation_view(evaluation))
+
+
+def digest(source: str) -> str:
+    """Key of a workflow's source."""
+    return hashlib.blake2b(source.encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
+def evaluation_view(evaluation: Evaluation) -> dict[str, Any]:
+    """An evaluation as the journal keeps it: figures and a status and score per item, no answers."""
+    return {
+        "accuracy": evaluation.accuracy,
+        "planned": evaluation.planned,
+        "stopped_early": evaluation.stopped_early,
+        "statuses": evaluation.statuses,
+        "usage": asdict(evaluation.usage),
+        "items": [[r.item_id, r.status, r.score] for r in evaluation.items],
+    }

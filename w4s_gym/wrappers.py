@@ -1,0 +1,38 @@
+"""Wrappers for users' own loops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.utils import RecordConstructorArgs
+
+from w4s_gym.env import WorkflowDesignEnv
+from w4s_gym.prompts import Message
+
+
+class FoldRepairs(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
+    """Makes one step of an action and its repairs: the repair requests go to a function.
+
+    Example:
+        >>> import gymnasium as gym, w4s_gym
+        >>> from w4s_gym.wrappers import FoldRepairs
+        >>> env = FoldRepairs(gym.make("W4S-GSMSymbolic-v0"), repair=lambda messages: "text of the repaired action")
+    """
+
+    def __init__(self, env: gym.Env[str, str], repair: Callable[[list[Message]], str]) -> None:
+        """Wrap `env`; `repair` is given the chat that ends with a repair request and returns the next action."""
+        RecordConstructorArgs.__init__(self, repair=repair)
+        gym.Wrapper.__init__(self, env)
+        self._repair = repair
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:  # type: ignore[override]
+        """Step until the action is measured or skipped."""
+        base = self.env.unwrapped
+        assert isinstance(base, WorkflowDesignEnv)
+        transition = self.env.step(action)
+        while base.state.repair is not None:
+            transition = self.env.step(self._repair(base.messages))
+        observation, reward, terminated, truncated, info = transition
+        return observation, float(reward), terminated, truncated, info
