@@ -1,0 +1,292 @@
+"""Finding and reading the data of a benchmark: explicit path, `W4S_DATA_DIR`, a package, the hub."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import importlib.resources
+import importlib.util
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from w4s_gym.benchmark import Item
+from w4s_gym.errors import DataCorrupt, DataMissing
+
+DATA_DIR_VARIABLE = "W4S_DATA_DIR"
+"""Environment variable that names a folder with the original files of the benchmarks."""
+
+Row = dict[str, Any]
+"""One record of a data file."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """An original data file and what is known about it."""
+
+    path: str
+    """Path below the data folder, for instance `gsm8k/test.jsonl`; a packed copy (`.gz`) is found as well."""
+    fields: Mapping[str, type | tuple[type, ...]]
+    """Fields every record must have, with their types."""
+    records: int = 0
+    """Number of records; 0 when any number is fine."""
+    checksum: str = ""
+    """`checksum` of the records; empty when the content is not pinned."""
+    columns: tuple[str, ...] = ()
+    """Names of the columns of a `.tsv` file, which has no header."""
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """The same data on the Hugging Face hub."""
+
+    repo: str
+    split: str
+    revision: str
+    """Commit that is loaded, or `main` where no commit is known that can be vouched for."""
+    configs: tuple[str | None, ...] = (None,)
+    """Configurations to read, one after the other."""
+    records: int = 0
+    """Number of records over all configurations; 0 when unknown."""
+    convert: Callable[[Row], Row] = field(default=lambda row: row)
+    """Brings a row of the hub into the shape of the local file."""
+    gated: bool = False
+    """True when the owner asks for a user's token."""
+
+
+def load_rows(
+    benchmark: str,
+    *,
+    file: DataFile,
+    hub: HubSource | None = None,
+    package: tuple[str, str] | None = None,
+    data_path: str | os.PathLike[str] | None = None,
+    verify: bool = True,
+) -> list[Row]:
+    """Return the records of a data file from the first place that has them.
+
+    Args:
+        benchmark: name of the benchmark, for messages.
+        file: the original file.
+        hub: the same data on the hub.
+        package: (module, file inside it) of an installed package that ships the file.
+        data_path: a file, or a folder that holds `file.path` or a file of that name; nothing else is tried then.
+        verify: compare number and content of local records with the original ones.
+
+    Raises:
+        DataMissing: no place has the data; the message names all ways to provide it.
+        DataCorrupt: the file is truncated or altered; the message names file and row.
+    """
+    if data_path is not None:
+        found = _locate(Path(data_path), file.path)
+        if found is None:
+            raise DataMissing(_missing_message(benchmark, file, hub, [f"data_path={data_path}: no such file"]))
+        return read_file(found, file, verify=verify)
+    tried = []
+    folder = os.environ.get(DATA_DIR_VARIABLE)
+    if folder:
+        found = _locate(Path(folder), file.path)
+        if found is not None:
+            return read_file(found, file, verify=verify)
+        tried.append(f"{DATA_DIR_VARIABLE}={folder}: no {file.path} in it")
+    else:
+        tried.append(f"{DATA_DIR_VARIABLE}: not set")
+    if package is not None:
+        found = _package_file(*package)
+        if found is not None:
+            return read_file(found, file, verify=verify)
+        tried.append(f"package {package[0]}: not installed")
+    if hub is not None:
+        rows, failure = _load_hub(hub)
+        if rows is not None:
+            check_rows(rows, file, f"{hub.repo} on the hub")
+            return rows
+        tried.append(f"hub {hub.repo}: {failure}")
+    raise DataMissing(_missing_message(benchmark, file, hub, tried))
+
+
+def read_file(path: Path, file: DataFile, *, verify: bool = True) -> list[Row]:
+    """Read a `.jsonl`, `.json` or `.tsv` file, packed or not, and check its rows.
+
+    Raises:
+        DataCorrupt: a row does not parse or lacks a field, or (with `verify`) rows are missing or altered.
+    """
+    rows = list(_parse(path, file))
+    if verify and file.records and len(rows) != file.records:
+        raise DataCorrupt(
+            f"{path}: expected {file.records} records; got {len(rows)}, the last one in row {len(rows)}. "
+            "Fetch the original file again, or pass verify=False to use an edited one."
+        )
+    check_rows(rows, file, str(path))
+    if verify and file.checksum:
+        altered = altered_row(rows, file.checksum)
+        if altered is not None:
+            where = f"row {altered} differs" if altered else "several rows differ, or their order does"
+            raise DataCorrupt(
+                f"{path}: {where} from the original. Fetch the file again, or pass verify=False to use an edited one."
+            )
+    return rows
+
+
+def check_rows(rows: Sequence[Row], file: DataFile, where: str) -> None:
+    """Raise `DataCorrupt` for the first row that lacks a field of `file` or has one of a wrong type."""
+    for number, row in enumerate(rows, start=1):
+        for name, types in file.fields.items():
+            if name not in row:
+                raise DataCorrupt(f"{where}, row {number}: expected a field {name!r}; got {', '.join(row) or 'none'}.")
+            if not isinstance(row[name], types):
+                expected = getattr(types, "__name__", None) or " or ".join(t.__name__ for t in types)  # type: ignore
+                got = type(row[name]).__name__
+                raise DataCorrupt(f"{where}, row {number}: expected {name!r} of type {expected}; got {got}.")
+
+
+def checksum(rows: Sequence[Row]) -> str:
+    """Return a checksum that also locates a single altered row.
+
+    Each row has a 32-bit digest. The first word is the exclusive or of all digests, word b + 1 that of the rows whose
+    1-based number has bit b set (the idea of a Hamming code). When one row changed, the words that change spell its
+    number.
+    """
+    bits = len(rows).bit_length()
+    words = [0] * (bits + 1)
+    for number, row in enumerate(rows, start=1):
+        canonical = json.dumps(row, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        digest = int.from_bytes(hashlib.blake2b(canonical, digest_size=4).digest(), "big")
+        words[0] ^= digest
+        for bit in range(bits):
+            if number >> bit & 1:
+                words[bit + 1] ^= digest
+    return "".join(f"{word:08x}" for word in words)
+
+
+def altered_row(rows: Sequence[Row], expected: str) -> int | None:
+    """Return None if the rows have this checksum, the 1-based number of the one altered row, or 0 for several."""
+    actual = checksum(rows)
+    if actual == expected:
+        return None
+    words = [(int(actual[i : i + 8], 16) ^ int(expected[i : i + 8], 16)) for i in range(0, len(expected), 8)]
+    difference, parts = words[0], words[1:]
+    if len(actual) != len(expected) or not difference or any(part not in (0, difference) for part in parts):
+        return 0
+    number = sum(1 << bit for bit, part in enumerate(parts) if part)
+    return number if 1 <= number <= len(rows) else 0
+
+
+def cached_load(load: Callable[..., Sequence[Item]]) -> Callable[..., tuple[Item, ...]]:
+    """Cache `load(**options)` per options and per data folder, for the life of the process."""
+
+    @functools.lru_cache(maxsize=32)
+    def cached(folder: str | None, options: tuple[tuple[str, Any], ...]) -> tuple[Item, ...]:
+        return tuple(load(**dict(options)))
+
+    @functools.wraps(load)
+    def wrapper(**options: Any) -> tuple[Item, ...]:
+        return cached(os.environ.get(DATA_DIR_VARIABLE), tuple(sorted(options.items())))
+
+    return wrapper
+
+
+def _locate(base: Path, name: str) -> Path | None:
+    """Find a file by name at or below `base`, packed or not."""
+    if base.is_file():
+        return base
+    bare = name.removesuffix(".gz")
+    for candidate in (bare, bare + ".gz", Path(bare).name, Path(bare).name + ".gz"):
+        if (base / candidate).is_file():
+            return base / candidate
+    return None
+
+
+def _package_file(module: str, name: str) -> Path | None:
+    if importlib.util.find_spec(module) is None:
+        return None
+    path = Path(str(importlib.resources.files(module))) / name
+    return path if path.is_file() else None
+
+
+def _parse(path: Path, file: DataFile) -> Iterator[Row]:
+    """Yield the records of a file."""
+    try:
+        packed = path.read_bytes()
+        raw = gzip.decompress(packed) if packed[:2] == b"\x1f\x8b" else packed
+        text = raw.decode("utf-8")
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise DataCorrupt(f"{path}: the packed file is cut off or damaged ({error}); rows cannot be read.") from error
+    except UnicodeDecodeError as error:
+        row = raw.count(b"\n", 0, error.start) + 1
+        raise DataCorrupt(f"{path}, row {row}: expected UTF-8 text; got other bytes ({error.reason}).") from error
+    name = path.name.removesuffix(".gz")
+    if name.endswith(".json"):
+        yield from _parse_json(path, text)
+        return
+    # Only "\n" ends a record: some texts hold other line separators, which str.splitlines would cut at.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        if name.endswith(".tsv"):
+            cells = line.rstrip("\r").split("\t")
+            if len(cells) != len(file.columns):
+                raise DataCorrupt(f"{path}, row {number}: expected {len(file.columns)} columns; got {len(cells)}.")
+            yield dict(zip(file.columns, cells, strict=True))
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataCorrupt(
+                f"{path}, row {number}: expected one JSON object; got {line[:60]!r} ({error})."
+            ) from error
+        yield _as_record(path, number, row)
+
+
+def _parse_json(path: Path, text: str) -> Iterator[Row]:
+    try:
+        rows = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataCorrupt(f"{path}, row {error.lineno}: expected a JSON list; it does not parse ({error}).") from error
+    if not isinstance(rows, list):
+        raise DataCorrupt(f"{path}, row 1: expected a JSON list; got {type(rows).__name__}.")
+    for number, row in enumerate(rows, start=1):
+        yield _as_record(path, number, row)
+
+
+def _as_record(path: Path, number: int, row: Any) -> Row:
+    if not isinstance(row, dict):
+        raise DataCorrupt(f"{path}, row {number}: expected a JSON object; got {type(row).__name__}.")
+    return row
+
+
+def _load_hub(hub: HubSource) -> tuple[list[Row] | None, str]:
+    """Return (rows, "") or (None, why not)."""
+    if importlib.util.find_spec("datasets") is None:
+        return None, "the package `datasets` is not installed"
+    import datasets
+
+    rows: list[Row] = []
+    for config in hub.configs:
+        try:
+            part = datasets.load_dataset(hub.repo, config, split=hub.split, revision=hub.revision)
+        except Exception as error:  # `datasets` and its transports raise many unrelated types
+            return None, f"{type(error).__name__}: {str(error)[:200]}"
+        rows.extend(hub.convert(dict(row)) for row in part)
+    if hub.records and len(rows) != hub.records:
+        raise DataCorrupt(
+            f"{hub.repo} at revision {hub.revision}: expected {hub.records} records; got {len(rows)}, the last one in "
+            f"row {len(rows)}. Clear the cache of `datasets` and load it again."
+        )
+    return rows, ""
+
+
+def _missing_message(benchmark: str, file: DataFile, hub: HubSource | None, tried: Sequence[str]) -> str:
+    ways = [
+        f'pass data_path="<file or folder>" (original file: {file.path})',
+        f"set {DATA_DIR_VARIABLE} to a folder that holds {file.path}",
+    ]
+    if hub is not None:
+        token = ", accept its terms on the hub and log in with your token (`hf auth login`)" if hub.gated else ""
+        ways.append(f"install `w4s-gym[hub]`{token} and be online: {hub.repo} at revision {hub.revision} is loaded")
+    numbered = "; ".join(f"({i}) {way}" for i, way in enumerate(ways, start=1))
+    return f"{benchmark}: expected its data; found none. Tried: {'; '.join(tried)}. Ways to provide it: {numbered}."
