@@ -11,16 +11,15 @@ from dataclasses import replace
 from typing import Any
 
 from w4s_gym.benchmark import Item
-from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable
+from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable, RequestRefused
 from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Executor, Usage
-from w4s_gym.ledger import Ledger
+from w4s_gym.ledger import Ledger, ask
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.sandbox.types import PROGRAM_LIMITS, Limits, TestJob, WorkflowCallError
 
 MAX_SAMPLES = 64
 """Most samples of one call."""
 MAX_OUTPUT_TOKENS = 16_384
-_CHARS_PER_TOKEN = 4
 _FENCED = re.compile(r"^\s*```(?:json)?\s*(.*?)\s*```\s*$", re.DOTALL)
 
 
@@ -204,20 +203,14 @@ class AgentHost:
         )
         request = replace(request, sample_index=self._asked[key])
         self._asked[key] += request.n
-        prompt = sum(len(m["content"]) for m in request.messages) // _CHARS_PER_TOKEN
         try:
-            self._ledger.reserve(request.n, tokens=prompt + request.n * request.max_tokens)
+            return await ask(self._executor, request, self._ledger)
         except BudgetExceeded as error:
             if error.scope == "run":
                 raise RunBudgetExceeded(str(error)) from error
             raise WorkflowCallError("BudgetExceeded", str(error), status="budget") from error
-        usage = Usage()
-        try:
-            reply = await self._executor.complete(request)
-            usage = reply.usage
-            return reply
-        finally:
-            self._ledger.settle(request.n, usage)
+        except RequestRefused as error:
+            raise WorkflowCallError("RequestRefused", str(error)) from error
 
     def _limits(self, timeout: Any) -> Limits:
         ceiling = self._program_limits

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from w4s_gym.executors.base import Usage
+
 
 class W4SError(Exception):
     """Base of all errors raised on purpose by this package."""
@@ -29,6 +34,15 @@ class UnknownExecutor(ConfigError):
 
 class ExecutorUnavailable(W4SError):
     """The executor could not answer enough items; what it cost and what was measured so far are kept."""
+
+    def __init__(self, message: str, usage: Usage | None = None) -> None:
+        """Keep what was billed before the failure (None: nothing)."""
+        super().__init__(message)
+        self.usage = usage
+
+
+class RequestRefused(W4SError):
+    """The endpoint works but refuses this request as such, for instance because the prompt is too long."""
 
 
 class BudgetExceeded(W4SError):

@@ -1,11 +1,13 @@
-"""Ledger of executor usage with caps, nested run > evaluation > item."""
+"""Ledger of executor usage with caps that hold before money is spent, nested run > evaluation > item."""
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from dataclasses import dataclass
 
-from w4s_gym.errors import BudgetExceeded
-from w4s_gym.executors.base import Usage
+from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable
+from w4s_gym.executors.base import ChatReply, ChatRequest, Executor, MeteredExecutor, Usage, most_tokens
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,35 @@ class Caps:
     """US dollars of calls that were not cached."""
 
 
+@dataclass(frozen=True)
+class Reservation:
+    """The most that calls on their way may cost."""
+
+    calls: int = 0
+    """Samples asked for."""
+    tokens: int = 0
+    """Prompt plus completion tokens."""
+    dollars: float | None = 0.0
+    """US dollars; None when the price is unknown."""
+
+    def __add__(self, other: Reservation) -> Reservation:
+        """Add field by field; an unknown price makes the sum unknown."""
+        dollars = None if self.dollars is None or other.dollars is None else self.dollars + other.dollars
+        return Reservation(self.calls + other.calls, self.tokens + other.tokens, dollars)
+
+    def __mul__(self, count: int) -> Reservation:
+        """Return `count` times as much."""
+        dollars = None if self.dollars is None else self.dollars * count
+        return Reservation(self.calls * count, self.tokens * count, dollars)
+
+
 class Ledger:
-    """Adds up usage and refuses calls over a cap; what a child spends is charged to its parents too."""
+    """Adds up usage and refuses calls over a cap; what a child spends is charged to its parents too.
+
+    A cap covers what was spent plus what is reserved for calls on their way. A reservation is an upper bound, so near a
+    cap `reserve` may refuse a call that would have fitted; `admit` waits until the calls on their way are settled.
+    All calls must come from one thread.
+    """
 
     def __init__(self, name: str, caps: Caps | None = None, parent: Ledger | None = None) -> None:
         """Open a ledger called `name` (used in messages) below `parent`."""
@@ -29,29 +58,94 @@ class Ledger:
         self.caps = caps or Caps()
         self.parent = parent
         self.usage = Usage()
-        self._reserved = 0
+        self._pending: Counter[Reservation] = Counter()
+        self._waiting: list[asyncio.Future[None]] = []
 
     def child(self, name: str, caps: Caps | None = None) -> Ledger:
         """Open a ledger whose usage counts here too."""
         return Ledger(name, caps, self)
 
-    def reserve(self, calls: int) -> None:
-        """Announce `calls` samples before they are paid.
+    @property
+    def reserved(self) -> Reservation:
+        """Sum of the reservations that are not settled."""
+        # Summed anew each time: adding and subtracting floats would leave a remainder behind.
+        total = Reservation()
+        for reservation, count in self._pending.items():
+            total = total + reservation * count
+        return total
+
+    def reserve(self, calls: int, tokens: int = 0, dollars: float | None = 0.0) -> Reservation:
+        """Set aside what a call may cost at most, before it is made.
+
+        Args:
+            calls: samples asked for.
+            tokens: upper estimate of prompt plus completion tokens.
+            dollars: upper estimate of the price in US dollars; None when the price is unknown.
+
+        Returns:
+            The reservation, to be handed to `settle`.
 
         Raises:
             BudgetExceeded: a cap of this ledger or of a parent would be passed; nothing is reserved then.
         """
+        wanted = Reservation(calls, tokens, dollars)
         chain = self._chain()
         for ledger in chain:
-            ledger._check(calls)
+            refusal = ledger._refusal(wanted)
+            if refusal:
+                raise BudgetExceeded(refusal, ledger.name)
         for ledger in chain:
-            ledger._reserved += calls
+            if wanted != Reservation():
+                ledger._pending[wanted] += 1
+        return wanted
 
-    def settle(self, calls: int, usage: Usage) -> None:
-        """Replace a reservation of `calls` samples by what they really cost (an empty `Usage` if they failed)."""
-        for ledger in self._chain():
-            ledger._reserved -= calls
+    async def admit(self, calls: int, tokens: int = 0, dollars: float | None = 0.0) -> Reservation:
+        """Reserve, and wait as long as only reservations of other calls stand in the way.
+
+        Args:
+            calls: as for `reserve`.
+            tokens: as for `reserve`.
+            dollars: as for `reserve`.
+
+        Raises:
+            BudgetExceeded: a cap would be passed even if the calls on their way turned out free.
+        """
+        wanted = Reservation(calls, tokens, dollars)
+        root = self._chain()[-1]
+        while True:
+            try:
+                return self.reserve(calls, tokens, dollars)
+            except BudgetExceeded:
+                if any(ledger._refusal(wanted, alone=True) for ledger in self._chain()):
+                    raise
+            settled = asyncio.get_running_loop().create_future()
+            root._waiting.append(settled)
+            await settled
+
+    def settle(self, reserved: Reservation | int, usage: Usage) -> None:
+        """Replace a reservation by what the call really cost.
+
+        Args:
+            reserved: what `reserve` returned, or its number of calls if nothing else was reserved.
+            usage: the real cost (an empty `Usage` if the call failed before it was billed).
+        """
+        if isinstance(reserved, int):
+            reserved = Reservation(reserved)
+        chain = self._chain()
+        for ledger in chain:
             ledger.usage = ledger.usage + usage
+            if reserved != Reservation():
+                ledger._release(reserved)
+        waiting, chain[-1]._waiting = chain[-1]._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def _release(self, reserved: Reservation) -> None:
+        if reserved not in self._pending:
+            raise ValueError(f"{self.name}: expected a reservation that `reserve` returned; got {reserved}")
+        self._pending[reserved] -= 1
+        self._pending += Counter()  # drops what is zero
 
     def _chain(self) -> list[Ledger]:
         chain: list[Ledger] = []
@@ -61,15 +155,61 @@ class Ledger:
             ledger = ledger.parent
         return chain
 
-    def _check(self, calls: int) -> None:
-        planned = self.usage.calls + self._reserved + calls
-        if self.caps.calls is not None and planned > self.caps.calls:
-            raise BudgetExceeded(f"{self.name}: {planned} executor calls would pass the cap of {self.caps.calls}")
-        tokens = self.usage.prompt_tokens + self.usage.completion_tokens
-        if self.caps.tokens is not None and tokens >= self.caps.tokens:
-            raise BudgetExceeded(f"{self.name}: {tokens} tokens are spent, the cap is {self.caps.tokens}")
-        if self.caps.dollars is not None:
-            if self.usage.dollars is None:
-                raise BudgetExceeded(f"{self.name}: a dollar cap needs a known price; set the price of the executor")
-            if self.usage.dollars >= self.caps.dollars:
-                raise BudgetExceeded(f"{self.name}: ${self.usage.dollars:.4f} are spent, the cap is ${self.caps.dollars}")
+    def _refusal(self, wanted: Reservation, alone: bool = False) -> str | None:
+        """Say why `wanted` does not fit beside what is spent and, unless `alone`, reserved; None if it fits."""
+        spent, caps = self.usage, self.caps
+        if caps == Caps():
+            return None
+        pending = Reservation() if alone else self.reserved
+        calls = spent.calls + pending.calls + wanted.calls
+        if caps.calls is not None and calls > caps.calls:
+            return f"{self.name}: {calls} executor calls would pass the cap of {caps.calls}"
+        used = spent.prompt_tokens + spent.completion_tokens
+        tokens = used + pending.tokens + wanted.tokens
+        if caps.tokens is not None and (tokens > caps.tokens or used >= caps.tokens):
+            return (
+                f"{self.name}: {used} tokens are spent and up to {tokens - used} more would be needed; "
+                f"the cap is {caps.tokens}. Lower max_completion_tokens or raise the cap"
+            )
+        if caps.dollars is None:
+            return None
+        if spent.dollars is None or pending.dollars is None or wanted.dollars is None:
+            return f"{self.name}: a dollar cap needs a known price; set `price` in the executor's config"
+        dollars = spent.dollars + pending.dollars + wanted.dollars
+        if dollars > caps.dollars or (spent.dollars >= caps.dollars and wanted.dollars > 0):
+            return (
+                f"{self.name}: ${spent.dollars:.6f} are spent and up to ${dollars - spent.dollars:.6f} more would be "
+                f"needed; the cap is ${caps.dollars}"
+            )
+        return None
+
+
+async def ask(executor: Executor, request: ChatRequest, ledger: Ledger) -> ChatReply:
+    """Make one executor call on the account of `ledger`: reserve, ask, settle; whatever happens, the books balance.
+
+    Args:
+        executor: answers the request.
+        request: the request.
+        ledger: the item's ledger.
+
+    Raises:
+        BudgetExceeded: a cap would be passed; nothing was asked.
+        ExecutorUnavailable: the endpoint could not be asked; what it billed before is on the ledger.
+    """
+    tokens, dollars = request.n * most_tokens(request), 0.0
+    if isinstance(executor, MeteredExecutor):
+        tokens, dollars = executor.most(request)
+    reserved = await ledger.admit(request.n, tokens, dollars)
+    paid = Usage()
+    try:
+        reply = await executor.complete(request)
+        paid = reply.usage
+        return reply
+    except ExecutorUnavailable as error:
+        paid = error.usage or Usage()
+        raise
+    except asyncio.CancelledError:
+        paid = Usage(unanswered=request.n)
+        raise
+    finally:
+        ledger.settle(reserved, paid)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from w4s_gym.benchmark import Item
 
@@ -64,6 +64,9 @@ class Usage:
     """Replies cut at the token limit."""
     malformed: int = 0
     """JSON replies that did not parse or lacked keys."""
+    unanswered: int = 0
+    """Requests sent whose answer never came back whole (timeouts, lost connections, cancelled calls). The endpoint may
+    have billed them; their tokens and dollars are unknown and not in the sums."""
 
     def __add__(self, other: Usage) -> Usage:
         """Add field by field; an unknown price makes the sum unknown."""
@@ -78,6 +81,7 @@ class Usage:
             self.empty + other.empty,
             self.truncated + other.truncated,
             self.malformed + other.malformed,
+            self.unanswered + other.unanswered,
         )
 
 
@@ -110,3 +114,18 @@ class Executor(Protocol):
     async def close(self) -> None:
         """Free connections and processes. May be called twice."""
         ...
+
+
+@runtime_checkable
+class MeteredExecutor(Executor, Protocol):
+    """An executor that can tell beforehand what a request may cost at most."""
+
+    def most(self, request: ChatRequest) -> tuple[int, float | None]:
+        """Return upper estimates of (tokens, US dollars) of a request; dollars are None when the price is unknown."""
+        ...
+
+
+def most_tokens(request: ChatRequest) -> int:
+    """Return an upper estimate of the tokens of one sample: prompt (a token per 3 bytes) plus the output limit."""
+    prompt = sum(len(str(m.get("content", "")).encode()) for m in request.messages)
+    return -(-prompt // 3) + 8 * len(request.messages) + request.max_tokens
