@@ -1,0 +1,207 @@
+"""The numbers of a simulated executor: a JSON file, read into frozen dataclasses. Unknown keys are errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from w4s_gym.benchmark import Item
+from w4s_gym.errors import ConfigError, UnknownExecutor
+
+PROFILE_FOLDER = Path(__file__).parent.parent / "profiles"
+
+
+@dataclass(frozen=True)
+class Price:
+    """US dollars."""
+
+    prompt_per_million: float = 0.0
+    completion_per_million: float = 0.0
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Speed of the modelled endpoint."""
+
+    first_token_seconds: float = 0.3
+    prompt_tokens_per_second: float = 5000.0
+    tokens_per_second: float = 60.0
+    spread: float = 0.3
+    """Standard deviation of the logarithm of a call's time."""
+    sleep: float = 0.0
+    """Fraction of the modelled time that a call really waits (0: answers at once)."""
+
+
+@dataclass(frozen=True)
+class Faults:
+    """How often a reply is unusable or a program does not run, at temperature 0 to 1; hotter sampling adds to it."""
+
+    malformed: float = 0.01
+    """A JSON reply that does not parse or lacks a key."""
+    empty: float = 0.001
+    """A reply without text."""
+    bug: float = 0.03
+    """A generated program that raises."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Abilities and habits on one kind of task. Abilities are on the scale of item difficulty (standard normal)."""
+
+    understand: float = 1.0
+    """Ability to read the question as it is meant."""
+    direct: float = -0.5
+    """Ability to find the answer when the reply starts with the answer."""
+    prose: float = 0.3
+    """... in a plain-text reply."""
+    steps: float = 0.3
+    """... when a reasoning slot stands before the answer."""
+    code: float = 1.0
+    """... by writing a program (or expression) that the workflow executes. On code benchmarks: not used."""
+    noise: float = 0.4
+    """Standard deviation of one sample's ability around the item's, at temperature 1. Small: samples agree."""
+    focus: float = 0.6
+    """Share of the wrong answers that are the item's systematic one."""
+    restate: float = 0.1
+    """Gain in understanding when a restatement of the question stands in the context."""
+    principle: float = 0.0
+    """Gain in ability when principles were written down first."""
+    persona: float = 0.0
+    """... when the system prompt assigns a role other than the default one."""
+    perspectives: float = 0.0
+    """... when two or more reasoning slots stand before the answer."""
+    shots: float = 0.05
+    """... when worked examples stand before the question as earlier turns."""
+    recognise: float = 0.3
+    """Power to tell the right one among answers shown: its log-odds on an item of average difficulty."""
+    conform: float = 0.7
+    """Weight of an answer's support among the answers shown (log-odds per unit of log(1 + count))."""
+    strict: float = -0.8
+    """Readiness to call a shown answer wrong."""
+    waver: float = 1.5
+    """Loss of an answer's weight once it was called wrong, or once something different was asked for."""
+    repair: float = 0.4
+    """Gain in ability when a program and the error it raised, or the test it failed, are shown."""
+    verbose: float = 0.0
+    """Probability that a correct short text answer comes wrapped in further words (lowers F1, not the meaning)."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which items a domain holds for: all conditions that are given must hold."""
+
+    domain: str
+    id_prefix: str = ""
+    kind: str = ""
+
+    def matches(self, item: Item) -> bool:
+        """Whether the rule holds for `item`."""
+        return item.id.startswith(self.id_prefix) and self.kind in ("", item.kind)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything that distinguishes one simulated executor from another."""
+
+    name: str
+    description: str
+    provenance: tuple[str, ...]
+    """Where the numbers come from, one statement each."""
+    seed: str
+    """Text that the difficulty of items is hashed with. Two profiles with the same seed find the same items hard."""
+    price: Price
+    latency: Latency
+    faults: Faults
+    languages: Mapping[str, float]
+    """Loss of understanding by `Item.group`, for groups that are languages; others lose nothing."""
+    rules: tuple[Rule, ...]
+    """First match wins."""
+    domains: Mapping[str, Domain] = field(default_factory=dict)
+
+    def domain_of(self, item: Item) -> tuple[str, Domain]:
+        """Return the domain of `item`: of the first rule that matches, else the one named like its kind."""
+        for rule in self.rules:
+            if rule.matches(item):
+                return rule.domain, self.domains[rule.domain]
+        return item.kind, self.domains.get(item.kind, Domain())
+
+
+def load_profile(name_or_path: str) -> Profile:
+    """Load a shipped profile by name, or a user's own by path.
+
+    Raises:
+        UnknownExecutor: neither a shipped profile nor a file.
+        ConfigError: the file is no valid profile.
+    """
+    shipped = sorted(p.stem for p in PROFILE_FOLDER.glob("*.json"))
+    path = PROFILE_FOLDER / f"{name_or_path}.json" if name_or_path in shipped else Path(name_or_path)
+    if not path.is_file():
+        raise UnknownExecutor(
+            f"expected 'sim:' and one of {', '.join(shipped)} or the path of a profile file; got {name_or_path!r}"
+        )
+    return _load(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=32)
+def _load(path: Path, changed: int) -> Profile:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"expected a JSON file in profile {path}; got: {error}") from error
+    return profile_from_dict(data, str(path))
+
+
+def profile_from_dict(data: Mapping[str, Any], where: str = "profile") -> Profile:
+    """Build a profile from plain data.
+
+    Args:
+        data: the JSON object; `domains` inherit what they do not set from `defaults`, then from the class defaults.
+        where: name for error messages.
+
+    Raises:
+        ConfigError: an unknown key, a missing key, a rule for an unknown domain, or a value of the wrong type.
+    """
+    known = {f.name for f in fields(Profile)} | {"defaults"}
+    if not isinstance(data, Mapping) or set(data) - known:
+        extra = sorted(set(data) - known) if isinstance(data, Mapping) else type(data).__name__
+        raise ConfigError(f"expected an object with the keys {sorted(known)} in {where}; got {extra}")
+    base = _build(Domain, data.get("defaults", {}), f"{where}: defaults")
+    domains = {
+        name: _build(Domain, values, f"{where}: domain {name}", base)
+        for name, values in data.get("domains", {}).items()
+    }
+    rules = tuple(_build(Rule, rule, f"{where}: rules") for rule in data.get("rules", []))
+    for rule in rules:
+        if rule.domain not in domains:
+            raise ConfigError(f"expected rules for the domains {sorted(domains)} in {where}; got {rule.domain!r}")
+    for key in ("name", "seed"):
+        if not isinstance(data.get(key), str):
+            raise ConfigError(f"expected a text under {key!r} in {where}; got {data.get(key)!r}")
+    return Profile(
+        name=data["name"],
+        description=data.get("description", ""),
+        provenance=tuple(data.get("provenance", ())),
+        seed=data["seed"],
+        price=_build(Price, data.get("price", {}), f"{where}: price"),
+        latency=_build(Latency, data.get("latency", {}), f"{where}: latency"),
+        faults=_build(Faults, data.get("faults", {}), f"{where}: faults"),
+        languages=dict(data.get("languages", {})),
+        rules=rules,
+        domains=domains,
+    )
+
+
+def _build(cls: Any, values: Any, where: str, base: Any = None) -> Any:
+    kinds = {f.name: f.type for f in fields(cls)}
+    if not isinstance(values, Mapping) or set(values) - set(kinds):
+        extra = sorted(set(values) - set(kinds)) if isinstance(values, Mapping) else repr(values)
+        raise ConfigError(f"expected the keys {sorted(kinds)} in {where}; got {extra}")
+    for key, value in values.items():
+        expected = str if kinds[key] == "str" else int | float
+        if isinstance(value, bool) or not isinstance(value, expected):
+            raise ConfigError(f"expected a {kinds[key]} for {key!r} in {where}; got {value!r}")
+    return replace(base, **values) if base is not None else cls(**values)

@@ -1,0 +1,172 @@
+"""The decisions of the simulated executor: item response theory, and bounded judgement of answers shown.
+
+An attempt passes two latent stages. Each stage compares an ability (profile, structure of the request) plus a sample's
+noise with a difficulty that belongs to the item and never changes:
+
+    understood:  understand + gains - language loss + noise * e1 > reading difficulty
+    derived:     ability(mode) + gains + noise * e2 > deriving (or programming) difficulty
+
+A failed first stage gives the item's misreading, a failed second stage a slip, mostly the same one. Because nearly all
+variance lies between items, asking again is no fresh chance: votes converge to the item's own answer, right or wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from w4s_gym.executors.simulation.answers import MISREADINGS
+from w4s_gym.executors.simulation.items import ItemModel
+from w4s_gym.executors.simulation.noise import Stream
+from w4s_gym.executors.simulation.reading import Reading
+
+Mode = Literal["direct", "prose", "steps", "code"]
+
+ATTENTION = 12
+"""Distinct values beyond which a list of answers is not weighed any more."""
+_NO_QUESTION = -8.0
+"""Understanding that is lost when nothing of the question is in the prompt."""
+_COLDEST = 0.35
+"""Noise at temperature 0, as a fraction of the noise at temperature 1."""
+_TRUST = 1.2
+"""Log-odds that a shown answer gains when the executor's own attempt agrees with it."""
+_JUDGE_NOISE = 0.5
+_INLINE = 0.6
+"""Strength of a restatement or of principles written in the same reply, against those of an earlier call."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Outcome of answering once."""
+
+    answer: int
+    """Index into the item's possible answers; 0 is right."""
+    understood: bool
+
+
+def noise_scale(model: ItemModel, temperature: float) -> float:
+    """Return the standard deviation of a sample's ability: grows with the temperature."""
+    return model.domain.noise * (_COLDEST + (1 - _COLDEST) * temperature)
+
+
+def heat_loss(temperature: float) -> float:
+    """Return the ability that sampling above temperature 1 costs."""
+    return 0.8 * max(0.0, temperature - 1.0)
+
+
+def attempt(model: ItemModel, reading: Reading, mode: Mode, temperature: float, stream: Stream) -> Attempt:
+    """Answer the question once, without regard to answers shown."""
+    domain = model.domain
+    scale = noise_scale(model, temperature)
+    e1, e2, wrong, which = stream.normal(), stream.normal(), stream.uniform(), stream.uniform()
+    understanding = domain.understand - model.language_loss + _context_gain(model, reading, "restate")
+    understanding -= heat_loss(temperature)
+    if reading.coverage < 1 and "restate" not in reading.artefacts:
+        understanding += _NO_QUESTION * (1 - reading.coverage)
+    understood = understanding + scale * e1 > model.reading
+    ability = {"direct": domain.direct, "prose": domain.prose, "steps": domain.steps, "code": domain.code}[mode]
+    ability += _context_gain(model, reading, "principle") - heat_loss(temperature)
+    ability += domain.persona * reading.persona
+    ability += domain.shots * (reading.shots > 0)
+    ability += domain.repair * reading.error
+    if mode == "steps" and reading.slots.count("reason") > 1:
+        ability += domain.perspectives
+    difficulty = model.programming if mode == "code" else model.deriving
+    derived = ability + scale * e2 > difficulty
+    if understood and derived:
+        return Attempt(0, True)
+    return Attempt(wrong_answer(model, understood, wrong, which), understood)
+
+
+def wrong_answer(model: ItemModel, understood: bool, wrong: float, which: float) -> int:
+    """Choose a wrong answer: with probability `focus` the stage's systematic one.
+
+    Args:
+        model: the item.
+        understood: whether the derivation failed (slips) rather than the reading (misreadings).
+        wrong: uniform variate that decides for the systematic answer.
+        which: uniform variate that chooses among the others.
+    """
+    last = len(model.answers) - 1
+    main = min(MISREADINGS + 1, last) if understood else 1
+    if wrong < model.domain.focus or last == 1:
+        return main
+    others = [i for i in range(1, last + 1) if i != main]
+    return others[int(which * len(others))]
+
+
+def _context_gain(model: ItemModel, reading: Reading, kind: Literal["restate", "principle"]) -> float:
+    """Gain from a restatement or principles: an earlier call's in full, the same reply's in part, never twice."""
+    gain = model.domain.restate if kind == "restate" else model.domain.principle
+    if kind == "restate":
+        gain += 0.6 * model.language_loss  # a translation gives most of the loss back
+    if kind in reading.artefacts:
+        return gain
+    return _INLINE * gain if kind in _before_answer(reading) else 0.0
+
+
+def _before_answer(reading: Reading) -> tuple[str, ...]:
+    for i, slot in enumerate(reading.slots):
+        if slot in ("answer", "code", "expression", "select"):
+            return reading.slots[:i]
+    return reading.slots
+
+
+def recognition(model: ItemModel) -> float:
+    """Return the log-odds with which the right answer stands out on this item; negative where the wrong one does."""
+    return model.domain.recognise - model.telling
+
+
+def settle(model: ItemModel, reading: Reading, own: Attempt, temperature: float, stream: Stream) -> int:
+    """Weigh the executor's own attempt against the answers shown, and return the index of the one it gives.
+
+    A shown answer counts by its support, by agreement with the own attempt, by recognition (which belongs to the item,
+    so that asking again does not help), and less after it was called wrong or when something different was asked for.
+    A list of more than `ATTENTION` values is ignored.
+    """
+    if not reading.shown or len(reading.shown) + reading.others > ATTENTION:
+        return own.answer
+    domain = model.domain
+    doubted = reading.different or reading.verdict == "faulty"
+    options = dict.fromkeys(reading.shown, 0.0)
+    options.setdefault(own.answer, 0.0)
+    if doubted and len(options) == 1:
+        options[_other_answer(model, options, stream)] = -1.0
+    told = recognition(model) * reading.coverage
+    best, best_weight = own.answer, -math.inf
+    heat = max(0.3, min(temperature, 1.5))
+    for option in sorted(options):
+        weight = options[option] + domain.conform * math.log1p(reading.shown[option])
+        weight += _TRUST * (option == own.answer)
+        weight += told * (option == 0)
+        if option in reading.shown:
+            if doubted:
+                weight -= domain.waver
+            elif reading.verdict == "sound":
+                weight += domain.waver
+        weight += 0.5 * heat * -math.log(-math.log(stream.uniform()))
+        if weight > best_weight:
+            best, best_weight = option, weight
+    return best
+
+
+def _other_answer(model: ItemModel, taken: dict[int, float], stream: Stream) -> int:
+    """Return a wrong answer that was not given yet, for an executor that must say something else than it believes."""
+    free = [i for i in range(1, len(model.answers)) if i not in taken]
+    return free[stream.index(len(free))] if free else next(iter(taken))
+
+
+def judge(model: ItemModel, reading: Reading, stream: Stream) -> tuple[int, bool]:
+    """Judge the best supported answer shown.
+
+    Returns:
+        The index of the judged answer (-1 if none is shown) and whether it is called sound. The error of the judgement
+        belongs to the item and the answer, so that judging again brings little news.
+    """
+    if not reading.shown:
+        return -1, stream.uniform() < 0.7
+    judged = max(reading.shown, key=lambda i: (reading.shown[i], -i))
+    told = recognition(model) * reading.coverage
+    doubt = model.domain.strict - (told if judged == 0 else -0.6 * told) + _JUDGE_NOISE * stream.normal()
+    return judged, doubt <= 0
