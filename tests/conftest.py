@@ -1,0 +1,110 @@
+"""Shared fixtures: a small benchmark whose test items are marked, and an executor that follows a script."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import w4s_gym  # noqa: F401
+from w4s_gym.benchmark import Benchmark, Item, SeedWorkflow, pure_grader, register_benchmark
+from w4s_gym.env import WorkflowDesignEnv
+from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Usage
+
+DIRECT = """\
+def solver(agent, task):
+    reply = agent.call_json_format_llm(
+        messages=[{"role": "user", "content": task}], temperature=0.0, return_dict_keys=["answer"]
+    )[0]
+    return {"answer": reply["answer"]}
+"""
+
+TEST_MARK = "TESTMARK"
+
+
+def _toy_items() -> list[Item]:
+    return [Item(f"toy/{i}", f"What is {i} plus {i}? Item number {i}.", str(2 * i), group="toy") for i in range(40)]
+
+
+def _score(gold: str, answer: str) -> float:
+    return float(answer.strip() == gold)
+
+
+def _toy() -> Benchmark:
+    return Benchmark(
+        name="Toy",
+        description="Add two numbers.",
+        answer_format="The number alone.",
+        load=_toy_items,
+        grade=pure_grader(_score),
+        seeds=(SeedWorkflow("direct", DIRECT),),
+        validation_size=16,
+        test_size=12,
+    )
+
+
+register_benchmark("Toy", _toy)
+
+
+class ScriptedExecutor:
+    """Answers sums; the role of the prompt chooses how good it is. A real object on the executor protocol."""
+
+    name = "scripted"
+    simulated = True
+
+    def __init__(self) -> None:
+        self.requests: list[ChatRequest] = []
+        self.fail: Callable[[ChatRequest], None] = lambda request: None
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        self.requests.append(request)
+        self.fail(request)
+        text = " ".join(m["content"] for m in request.messages)
+        number = int(re.search(r"Item number (\d+)", text).group(1))
+        share = re.search(r"right in (\d+) of 10", text)
+        right = (number * 7) % 10 < (int(share.group(1)) if share else 5)
+        answer = str(2 * number) if right else "wrong"
+        reply = json.dumps({"answer": answer}) if request.json_keys else answer
+        usage = Usage(calls=request.n, prompt_tokens=10, completion_tokens=5 * request.n, dollars=0.001, seconds=0.1)
+        return ChatReply(tuple(Completion(reply) for _ in range(request.n)), usage)
+
+    async def close(self) -> None:
+        return None
+
+
+def action_right_in(share: int) -> str:
+    """An action whose workflow makes the scripted executor answer right on `share` of 10 items."""
+    workflow = DIRECT.replace(
+        'return_dict_keys=["answer"]', f'return_dict_keys=["answer"], instructions="right in {share} of 10"'
+    )
+    return f"Try {share}.\n\n```python\n{workflow}```"
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> ScriptedExecutor:
+    executor = ScriptedExecutor()
+    monkeypatch.setattr("w4s_gym.env.make_executor", lambda *args, **kwargs: executor)
+    return executor
+
+
+@pytest.fixture
+def toy_env(scripted: ScriptedExecutor):
+    """Makes environments of the toy benchmark on the scripted executor and closes them."""
+    made: list[WorkflowDesignEnv] = []
+
+    def make(**options: Any) -> WorkflowDesignEnv:
+        env = WorkflowDesignEnv("Toy", "scripted", **options)
+        made.append(env)
+        return env
+
+    yield make
+    for env in made:
+        env.close()
+
+
+@pytest.fixture
+def right_in() -> Callable[[int], str]:
+    return action_right_in

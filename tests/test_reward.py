@@ -1,0 +1,39 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from w4s_gym.errors import ConfigError
+from w4s_gym.reward import RewardRule
+
+accuracy = st.floats(0, 1)
+
+
+def reference(v, best, last):
+    if v > best:
+        return 1.0
+    return 0.5 if v > last else 0.0
+
+
+@given(accuracy, accuracy, accuracy)
+def test_tiers_equal_the_reference(v, best, last):
+    assert RewardRule()(v, best, last) == reference(v, best, last)
+
+
+@given(st.lists(accuracy, min_size=1, max_size=20), accuracy)
+def test_reward_one_exactly_when_the_running_maximum_rises(accuracies, start):
+    best = last = start
+    for v in accuracies:
+        assert (RewardRule()(v, best, last) == 1.0) == (max(best, v) > best)
+        best, last = max(best, v), v
+
+
+def test_options_of_the_published_code():
+    assert RewardRule(kind="relative")(0.6, 0.5, 0.1) == pytest.approx(0.2)
+    assert RewardRule(kind="relative")(0.6, 0.0, 0.0) == 1.0
+    assert RewardRule(floor=0.3)(0.29, 0.0, 0.0) == -0.1
+    assert RewardRule(floor=0.3)(0.3, 0.0, 0.0) == 1.0
+
+
+def test_unknown_kind_is_refused():
+    with pytest.raises(ConfigError, match="'tiers' or 'relative'"):
+        RewardRule(kind="dense")  # type: ignore[arg-type]
