@@ -290,3 +290,20 @@ def _missing_message(benchmark: str, file: DataFile, hub: HubSource | None, trie
         ways.append(f"install `w4s-gym[hub]`{token} and be online: {hub.repo} at revision {hub.revision} is loaded")
     numbered = "; ".join(f"({i}) {way}" for i, way in enumerate(ways, start=1))
     return f"{benchmark}: expected its data; found none. Tried: {'; '.join(tried)}. Ways to provide it: {numbered}."
+
+
+def published_ids(benchmark: str) -> tuple[list[Any], list[Any]]:
+    """Return the published lists of (validation, test) row ids from `splits/aflow_w4s_splits.json` of the data folder.
+
+    Raises:
+        DataMissing: there is no such file.
+    """
+    folder = os.environ.get(DATA_DIR_VARIABLE)
+    path = Path(folder, "splits", "aflow_w4s_splits.json") if folder else None
+    if path is None or not path.is_file():
+        raise DataMissing(
+            f"{benchmark}: expected the published split lists in {DATA_DIR_VARIABLE}/splits/aflow_w4s_splits.json; "
+            f"{DATA_DIR_VARIABLE} is {folder or 'not set'}. Provide the file, or use the seeded split."
+        )
+    lists = json.loads(path.read_text(encoding="utf-8"))[benchmark]
+    return list(lists["validate"]), list(lists["test"])
