@@ -31,7 +31,14 @@ class AgentHost:
     """Answers the calls of one workflow run on one item."""
 
     def __init__(
-        self, item: Item, executor: Executor, sandbox: Sandbox, ledger: Ledger, draw: int, program_limits: Limits
+        self,
+        item: Item,
+        executor: Executor,
+        sandbox: Sandbox,
+        ledger: Ledger,
+        draw: int,
+        program_limits: Limits,
+        benchmark: str = "",
     ) -> None:
         """Serve `item`.
 
@@ -42,6 +49,7 @@ class AgentHost:
             ledger: the item's ledger; its parents are the evaluation's and the run's.
             draw: which draw of the executor's randomness.
             program_limits: limits of `execute_code` and of public tests.
+            benchmark: name of the item's benchmark, for simulated executors.
         """
         self._item = item
         self._executor = executor
@@ -49,6 +57,7 @@ class AgentHost:
         self._ledger = ledger
         self._draw = draw
         self._program_limits = program_limits
+        self._benchmark = benchmark
         self._asked: Counter[tuple[Any, ...]] = Counter()
         self._programs = 0
         self.model_override = False
@@ -189,6 +198,7 @@ class AgentHost:
             tools=tuple(tools) if isinstance(tools, list) else (),
             tool_choice=arguments.get("tool_choice"),
             item=self._item,
+            benchmark=self._benchmark,
             draw=self._draw,
         )
 

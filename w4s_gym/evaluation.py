@@ -146,7 +146,9 @@ class Evaluator:
         """
         account = ledger.child("item", self.limits.item_caps)
         for _ in range(_SANDBOX_ATTEMPTS):
-            host = AgentHost(item, self._executor, self._sandbox, account, draw, self.limits.program)
+            host = AgentHost(
+                item, self._executor, self._sandbox, account, draw, self.limits.program, self._benchmark.name
+            )
             outcome = await self._sandbox.run_workflow(
                 workflow,
                 item.task,

@@ -29,6 +29,8 @@ class ChatRequest:
     tool_choice: Any = None
     item: Item | None = None
     """Item the workflow works on. Simulated executors need it; real ones must not look at it."""
+    benchmark: str = ""
+    """Name of the item's benchmark, for simulated executors only."""
     draw: int = 0
     """Which independent draw of the executor's randomness: part of cache keys; a new draw is a fresh measurement."""
     sample_index: int = 0

@@ -41,7 +41,7 @@ class SimulatedExecutor:
         """
         self.name = spec
         self.profile = profile or load_profile(spec.removeprefix("sim:"))
-        self._items: dict[str, ItemModel] = {}
+        self._items: dict[tuple[str, str], ItemModel] = {}
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Answer one request; see `Executor.complete`."""
@@ -62,7 +62,7 @@ class SimulatedExecutor:
         """
         if request.item is None:
             raise ConfigError("expected request.item for a simulated executor; got None: pass the benchmark item")
-        model = self._model(request.item)
+        model = self._model(request.item, request.benchmark)
         reading = read(request, model)
         base = digest(
             self.profile.seed,
@@ -97,10 +97,10 @@ class SimulatedExecutor:
         )
         return ChatReply(tuple(completions), usage)
 
-    def _model(self, item: Item) -> ItemModel:
-        known = self._items.get(item.id)
+    def _model(self, item: Item, benchmark: str) -> ItemModel:
+        known = self._items.get((benchmark, item.id))
         if known is None or (known.item is not item and known.item != item):
             if len(self._items) >= _REMEMBERED_ITEMS:
                 self._items.clear()
-            known = self._items[item.id] = ItemModel(self.profile, item)
+            known = self._items[benchmark, item.id] = ItemModel(self.profile, item, benchmark)
         return known

@@ -12,7 +12,7 @@ from typing import Literal
 from w4s_gym.benchmark import Item
 from w4s_gym.executors.simulation.answers import answer_family, as_number
 from w4s_gym.executors.simulation.noise import Stream, digest
-from w4s_gym.executors.simulation.profile import Domain, Profile
+from w4s_gym.executors.simulation.profile import Profile
 
 Artefact = Literal["restate", "principle", "sound", "faulty"]
 
@@ -30,13 +30,11 @@ _SHORTEST_PART = 12
 class ItemModel:
     """Persistent properties of one item under one profile. All wordings, roles and samples share them."""
 
-    def __init__(self, profile: Profile, item: Item) -> None:
+    def __init__(self, profile: Profile, item: Item, benchmark: str = "") -> None:
         """Draw the item's properties from a hash of the profile's seed and the question."""
         stream = Stream(digest("item", profile.seed, item.identity))
         self.item = item
-        self.domain_name: str
-        self.domain: Domain
-        self.domain_name, self.domain = profile.domain_of(item)
+        self.domain = profile.domain_of(benchmark, item.kind)
         self.task = item.task.strip()
         length = max(-2.0, min(2.0, math.log2((len(self.task) + 1) / _TYPICAL_LENGTH)))
         common = _LENGTH_LOADING * length + math.sqrt(1 - _LENGTH_LOADING**2) * stream.normal()

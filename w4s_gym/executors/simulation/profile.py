@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from w4s_gym.benchmark import Item
+from w4s_gym.benchmark import AnswerKind
 from w4s_gym.errors import ConfigError, UnknownExecutor
 
 PROFILE_FOLDER = Path(__file__).parent.parent / "profiles"
@@ -91,19 +91,6 @@ class Domain:
 
 
 @dataclass(frozen=True)
-class Rule:
-    """Which items a domain holds for: all conditions that are given must hold."""
-
-    domain: str
-    id_prefix: str = ""
-    kind: str = ""
-
-    def matches(self, item: Item) -> bool:
-        """Whether the rule holds for `item`."""
-        return item.id.startswith(self.id_prefix) and self.kind in ("", item.kind)
-
-
-@dataclass(frozen=True)
 class Profile:
     """Everything that distinguishes one simulated executor from another."""
 
@@ -118,16 +105,12 @@ class Profile:
     faults: Faults
     languages: Mapping[str, float]
     """Loss of understanding by `Item.group`, for groups that are languages; others lose nothing."""
-    rules: tuple[Rule, ...]
-    """First match wins."""
     domains: Mapping[str, Domain] = field(default_factory=dict)
+    """By benchmark, and by kind of answer for all other benchmarks."""
 
-    def domain_of(self, item: Item) -> tuple[str, Domain]:
-        """Return the domain of `item`: of the first rule that matches, else the one named like its kind."""
-        for rule in self.rules:
-            if rule.matches(item):
-                return rule.domain, self.domains[rule.domain]
-        return item.kind, self.domains.get(item.kind, Domain())
+    def domain_of(self, benchmark: str, kind: AnswerKind) -> Domain:
+        """Return the domain of a benchmark's items, by the benchmark's name, else by their kind of answer."""
+        return self.domains.get(benchmark) or self.domains.get(kind) or Domain()
 
 
 def load_profile(name_or_path: str) -> Profile:
@@ -163,7 +146,7 @@ def profile_from_dict(data: Mapping[str, Any], where: str = "profile") -> Profil
         where: name for error messages.
 
     Raises:
-        ConfigError: an unknown key, a missing key, a rule for an unknown domain, or a value of the wrong type.
+        ConfigError: an unknown key, a missing key or a value of the wrong type.
     """
     known = {f.name for f in fields(Profile)} | {"defaults"}
     if not isinstance(data, Mapping) or set(data) - known:
@@ -174,10 +157,6 @@ def profile_from_dict(data: Mapping[str, Any], where: str = "profile") -> Profil
         name: _build(Domain, values, f"{where}: domain {name}", base)
         for name, values in data.get("domains", {}).items()
     }
-    rules = tuple(_build(Rule, rule, f"{where}: rules") for rule in data.get("rules", []))
-    for rule in rules:
-        if rule.domain not in domains:
-            raise ConfigError(f"expected rules for the domains {sorted(domains)} in {where}; got {rule.domain!r}")
     for key in ("name", "seed"):
         if not isinstance(data.get(key), str):
             raise ConfigError(f"expected a text under {key!r} in {where}; got {data.get(key)!r}")
@@ -190,7 +169,6 @@ def profile_from_dict(data: Mapping[str, Any], where: str = "profile") -> Profil
         latency=_build(Latency, data.get("latency", {}), f"{where}: latency"),
         faults=_build(Faults, data.get("faults", {}), f"{where}: faults"),
         languages=dict(data.get("languages", {})),
-        rules=rules,
         domains=domains,
     )
 
