@@ -29,6 +29,9 @@ class Algorithm(ABC):
     name: str
     """Short name in tables and folders."""
 
+    finished: bool = False
+    """True once the algorithm has stopped by its own rule; the run then ends before its budget."""
+
     @abstractmethod
     def collect(self, env: WorkflowDesignEnv, seed: int) -> Batch:
         """Interact with the environment for one iteration (an episode, a generation, a round).
