@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from w4s_gym.agent import AgentHost, RunBudgetExceeded, full_answer
 from w4s_gym.benchmark import Benchmark, Item
-from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable
+from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable, W4SError
 from w4s_gym.executors.base import Executor, Usage
 from w4s_gym.ledger import Caps, Ledger
 from w4s_gym.results import Evaluation, ItemResult
@@ -209,5 +209,5 @@ async def _all(coroutines) -> None:  # type: ignore[no-untyped-def]
         async with asyncio.TaskGroup() as group:
             for coroutine in coroutines:
                 group.create_task(coroutine)
-    except* (BudgetExceeded, ExecutorUnavailable) as errors:
+    except* W4SError as errors:
         raise errors.exceptions[0] from None
