@@ -29,8 +29,10 @@ class Algorithm(ABC):
     name: str
     """Short name in tables and folders."""
 
-    finished: bool = False
-    """True once the algorithm has stopped by its own rule; the run then ends before its budget."""
+    @property
+    def finished(self) -> bool:
+        """Whether the algorithm has stopped by its own rule; the run then ends before its budget."""
+        return False
 
     @abstractmethod
     def collect(self, env: WorkflowDesignEnv, seed: int) -> Batch:

@@ -1,0 +1,178 @@
+"""Plain baselines: without them a gain proves nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from w4s_gym.algos.base import Algorithm, Batch
+from w4s_gym.algos.random_edits import random_edit
+from w4s_gym.algos.search import answer_kind
+from w4s_gym.algos.seeding import derive_seed
+from w4s_gym.benchmark import AnswerKind
+from w4s_gym.env import WorkflowDesignEnv
+from w4s_gym.errors import ConfigError
+from w4s_gym.results import Evaluation
+from w4s_gym.workflows import hand_made_workflow
+
+MAX_VOTES = 60
+"""Most samples of CoT-SC; one call of a workflow may ask for 64."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best workflow a baseline has measured."""
+
+    workflow: str
+    accuracy: float
+
+
+class _Baseline(Algorithm):
+    """Keeps the best workflow by validation; nothing is learned."""
+
+    def __init__(self) -> None:
+        self.best = Found("", -1.0)
+        self._seed: int | None = None
+        self._iteration = 0
+        self._ready = False
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """Nothing is learned."""
+        return {}
+
+    def save(self, folder: Path) -> None:
+        """Write the best workflow and where the search is."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "workflow": self.best.workflow,
+            "accuracy": self.best.accuracy,
+            "seed": self._seed,
+            "iteration": self._iteration,
+        }
+        (folder / f"{self.name}.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote."""
+        state = json.loads((folder / f"{self.name}.json").read_text(encoding="utf-8"))
+        self.best = Found(state["workflow"], state["accuracy"])
+        self._seed, self._iteration = state["seed"], state["iteration"]
+        self._ready = False
+
+    def _open(self, env: WorkflowDesignEnv, seed: int) -> int:
+        """Reset the environment on the first call; the first seed fixes the draw of the whole run."""
+        if not self._ready:
+            self._seed = seed if self._seed is None else self._seed
+            env.reset(seed=self._seed)
+            self._ready = True
+        assert self._seed is not None
+        return self._seed
+
+    def _keep(self, workflow: str, accuracy: float) -> None:
+        if accuracy > self.best.accuracy:
+            self.best = Found(workflow, accuracy)
+
+    def _batch(self, metrics: dict[str, float]) -> Batch:
+        self._iteration += 1
+        return Batch([], self.best.workflow, self.best.accuracy, metrics)
+
+
+class SeedWorkflows(_Baseline):
+    """The best of the benchmark's seed workflows: what is there before any design."""
+
+    name = "seed"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the seeds were measured."""
+        return self._iteration > 0
+
+    def collect(self, env: WorkflowDesignEnv, seed: int) -> Batch:
+        """Measure the seed workflows."""
+        self._open(env, seed)
+        for attempt in env.state.history:
+            if attempt.is_seed:
+                self._keep(attempt.workflow, attempt.accuracy or 0.0)
+        return self._batch({"accuracy": self.best.accuracy})
+
+
+class CotSC(_Baseline):
+    """CoT-SC with as many samples as another workflow's tokens pay for."""
+
+    name = "cot_sc"
+
+    def __init__(self, tokens_per_item: float | None = None) -> None:
+        """Match a token budget.
+
+        Args:
+            tokens_per_item: prompt and completion tokens that the other workflow spends on an item; None means the
+                usual five samples.
+        """
+        super().__init__()
+        self.tokens_per_item = tokens_per_item
+        self.votes = 5
+
+    @property
+    def finished(self) -> bool:
+        """Whether the matched workflow was measured."""
+        return self._iteration > 0
+
+    def collect(self, env: WorkflowDesignEnv, seed: int) -> Batch:
+        """Measure the price of a sample, then the workflow with the number of samples that fits."""
+        self._open(env, seed)
+        kind = answer_kind(env)
+        if self.tokens_per_item is not None and kind != "code":
+            # Two points of a line: the prompt is paid once a call, each further sample costs its completion.
+            one, five = (_tokens(env.evaluate_workflow(cot_sc(n, kind))) for n in (1, 5))
+            per_sample = max((five - one) / 4, 1e-9)
+            self.votes = max(1, min(MAX_VOTES, round(1 + (self.tokens_per_item - one) / per_sample)))
+        workflow = cot_sc(self.votes, kind)
+        evaluation = env.evaluate_workflow(workflow)
+        self._keep(workflow, evaluation.accuracy)
+        return self._batch({"accuracy": evaluation.accuracy, "votes": float(self.votes), "tokens": _tokens(evaluation)})
+
+
+def cot_sc(votes: int, kind: AnswerKind) -> str:
+    """Return CoT-SC with this many samples. For programs, which cannot be counted, `votes` must be 5."""
+    source = hand_made_workflow("CoT-SC", kind)
+    if kind == "code":
+        if votes != 5:
+            raise ConfigError(f"expected 5 votes for programs, which a judge chooses from; got {votes}")
+        return source
+    edited = source.replace("num_of_response=5", f"num_of_response={votes}").replace("five chains", "several chains")
+    if votes != 5 and edited == source:
+        raise ConfigError("expected the hand-made CoT-SC to ask for five samples")
+    return edited
+
+
+def _tokens(evaluation: Evaluation) -> float:
+    """Mean prompt and completion tokens of an item."""
+    usage = evaluation.usage
+    return (usage.prompt_tokens + usage.completion_tokens) / max(1, len(evaluation.items))
+
+
+class RandomEdits(_Baseline):
+    """Best of N random edits: each is made of a workflow drawn from the seeds and the best so far."""
+
+    name = "random_edits"
+
+    def __init__(self, candidates: int = 5) -> None:
+        """Measure `candidates` edits in each call of `collect`."""
+        super().__init__()
+        self.candidates = candidates
+
+    def collect(self, env: WorkflowDesignEnv, seed: int) -> Batch:
+        """Measure some random edits."""
+        base = self._open(env, seed)
+        seeds = [attempt for attempt in env.state.history if attempt.is_seed]
+        for attempt in seeds:
+            self._keep(attempt.workflow, attempt.accuracy or 0.0)
+        random = Random(derive_seed("random-edits", base, self._iteration))
+        pool = [*(attempt.workflow for attempt in seeds), self.best.workflow]
+        edits = [random_edit(random.choice(pool), random) for _ in range(self.candidates)]
+        evaluations = env.evaluate_workflows(edits)
+        for workflow, evaluation in zip(edits, evaluations, strict=True):
+            self._keep(workflow, evaluation.accuracy)
+        mean = sum(evaluation.accuracy for evaluation in evaluations) / len(evaluations)
+        return self._batch({"accuracy": mean, "best": self.best.accuracy})

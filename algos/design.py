@@ -1,0 +1,104 @@
+"""Evaluation-time design: what a meta-agent makes of a small design budget, without learning from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from w4s_gym.algos.policy import Message, Policy
+from w4s_gym.algos.seeding import derive_seed
+from w4s_gym.env import WorkflowDesignEnv
+from w4s_gym.executors.base import Usage
+from w4s_gym.results import Candidate
+
+
+@dataclass(frozen=True)
+class DesignEpisode:
+    """One design episode of a policy."""
+
+    turns: tuple[tuple[Candidate, ...], ...]
+    """All candidates of each turn; the episode is shorter than asked when the executor could not be asked."""
+
+    def best(self, turns: int | None = None) -> Candidate | None:
+        """Return the candidate that validation selects among those of the first `turns` turns.
+
+        Seed workflows do not compete: what counts is what the policy designed. Ties go to the earlier candidate.
+
+        Returns:
+            None when no candidate ran.
+        """
+        measured = [c for turn in self.turns[:turns] for c in turn if c.status == "evaluated"]
+        return max(measured, key=lambda c: c.accuracy or 0.0, default=None)
+
+    @property
+    def usage(self) -> Usage:
+        """Executor usage of self-tests and validation, as if nothing had been measured before."""
+        return sum((c.usage for turn in self.turns for c in turn), Usage())
+
+
+def design_episodes(
+    env: WorkflowDesignEnv, policy: Policy, *, seed: int, episodes: int, turns: int, candidates: int
+) -> list[DesignEpisode]:
+    """Let a policy design in several independent episodes that start from the same state.
+
+    All episodes share one draw of the executor's randomness, so they differ by what the policy writes only. They
+    advance in lockstep: episodes that are in the same state are sampled and measured together.
+
+    Args:
+        env: the environment; its `max_turns` must be at least `turns`.
+        policy: the meta-agent; nothing is learned.
+        seed: fixes the episodes and the draw.
+        episodes: number of episodes.
+        turns: design turns of an episode.
+        candidates: candidates a turn; the best by validation advances.
+    """
+    done: list[list[tuple[Candidate, ...]]] = [[] for _ in range(episodes)]
+    paths: list[list[Candidate]] = [[] for _ in range(episodes)]
+    for turn in range(turns):
+        for chat, group in _by_state(env, seed, paths).items():
+            # The first episode of the group stands for all: same chat, same state.
+            _replay(env, seed, paths[group[0]])
+            sampling_seed = derive_seed("design", seed, turn)
+            texts = policy.sample([_messages(chat)], len(group) * candidates, sampling_seed)[0]
+
+            def repair(chats: list[list[Message]], seed: int = sampling_seed) -> list[str]:
+                return [samples[0].text for samples in policy.sample(chats, 1, derive_seed("repair", seed))]
+
+            measured = env.evaluate_candidates([sample.text for sample in texts], repair)
+            for place, episode in enumerate(group):
+                own = measured[place * candidates : (place + 1) * candidates]
+                done[episode].append(tuple(own))
+                paths[episode].append(_winner(own))
+    return [DesignEpisode(tuple(turns)) for turns in done]
+
+
+def _by_state(env: WorkflowDesignEnv, seed: int, paths: Sequence[Sequence[Candidate]]) -> dict[_Chat, list[int]]:
+    """Group the episodes that go on by the chat they are in."""
+    groups: dict[_Chat, list[int]] = {}
+    for episode, path in enumerate(paths):
+        if any(candidate.status == "infrastructure" for candidate in path):
+            continue
+        _replay(env, seed, path)
+        chat = tuple((message["role"], message["content"]) for message in env.messages)
+        groups.setdefault(chat, []).append(episode)
+    return groups
+
+
+_Chat = tuple[tuple[str, str], ...]
+
+
+def _messages(chat: _Chat) -> list[Message]:
+    return [{"role": role, "content": content} for role, content in chat]
+
+
+def _replay(env: WorkflowDesignEnv, seed: int, path: Sequence[Candidate]) -> None:
+    """Bring the environment into the state after `path`; everything on the way is already measured."""
+    env.reset(seed=seed)
+    for candidate in path:
+        env.advance(candidate)
+
+
+def _winner(candidates: Sequence[Candidate]) -> Candidate:
+    """Return the candidate that advances the state: the rule of `WorkflowDesignEnv.step_best_of`."""
+    rank = {"evaluated": 3, "skipped": 2, "needs_repair": 1, "infrastructure": 0}
+    return max(candidates, key=lambda c: (rank[c.status], c.accuracy or 0.0))

@@ -1,0 +1,97 @@
+"""What the search algorithms share: measured designs, failure logs, and the state that a compact prompt shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+
+from w4s_gym.algos.policy import Message
+from w4s_gym.algos.trajectory import Row
+from w4s_gym.benchmark import AnswerKind
+from w4s_gym.env import WorkflowDesignEnv
+from w4s_gym.prompts import opening_messages
+from w4s_gym.results import Evaluation
+from w4s_gym.sandbox.types import ErrorReport
+from w4s_gym.state import Attempt
+
+
+def answer_kind(env: WorkflowDesignEnv) -> AnswerKind:
+    """Return what an answer of the environment's benchmark looks like."""
+    return env.split.validation[0].kind
+
+
+def first_error(evaluation: Evaluation) -> ErrorReport | None:
+    """Return the error of the first item on which the workflow failed to run, if any."""
+    return next((r.error for r in evaluation.scored if r.status != "ok" and r.error is not None), None)
+
+
+def ran(evaluation: Evaluation) -> bool:
+    """Whether the workflow returned an answer on at least one item."""
+    return any(r.status == "ok" for r in evaluation.items)
+
+
+def failure_log(env: WorkflowDesignEnv, evaluation: Evaluation, count: int, random: Random) -> str:
+    """Describe `count` random validation items that a workflow got wrong."""
+    items = {item.id: item for item in env.split.validation}
+    failed = [r for r in evaluation.scored if r.score < 1.0]
+    lines = []
+    for result in random.sample(failed, min(count, len(failed))):
+        item = items[result.item_id]
+        answer = result.answer if result.status == "ok" else result.error.text() if result.error else result.status
+        # A program that solves a code item is not shown: the hidden tests grade it.
+        gold = "a program that passes the hidden tests" if item.kind == "code" else str(item.gold)
+        lines.append(f"- Question: {item.task[:600]}\n  Answer: {answer[:200]}\n  Correct answer: {gold[:200]}")
+    return "\n".join(lines) or "(none)"
+
+
+def compact_request(
+    env: WorkflowDesignEnv, workflow: str, accuracy: float, best: float, shown: Sequence[tuple[str, float]]
+) -> list[Message]:
+    """Write a search step the way a meta-agent of the compact prompt style has seen design steps.
+
+    Such a model knows one kind of request: measured designs by name, a current workflow, "improve". It gets just that:
+    the parent is the current workflow and the rest of the search's context is the list of measured designs.
+
+    Args:
+        env: a reset environment.
+        workflow: source of the parent.
+        accuracy: its validation accuracy.
+        best: best validation accuracy of the search so far.
+        shown: (name, validation accuracy) of the designs that the context shows.
+    """
+    history = tuple(Attempt(name, "", value, is_seed=True) for name, value in shown)
+    state = replace(
+        env.state, turn=0, workflow=workflow, accuracy=accuracy, best=best, history=history, cases=(), repair=None
+    )
+    return opening_messages(state, "compact")
+
+
+def search_row(
+    env: WorkflowDesignEnv,
+    messages: Sequence[Message],
+    action: str,
+    *,
+    run: str,
+    step: int,
+    reward: float | None,
+    accuracy: float | None,
+    repair: bool = False,
+    chosen: bool = False,
+) -> Row:
+    """Make a trajectory row of a text that a search asked for; `reward` is None when it was not measured."""
+    return Row(
+        messages=tuple(dict(m) for m in messages),
+        action=action,
+        reward=reward,
+        accuracy=accuracy,
+        kind="repair" if repair else "design",
+        status="skipped" if accuracy is None else "evaluated",
+        chosen=chosen,
+        benchmark=env.state.card.benchmark,
+        run=run,
+        episode=step,
+        turn=0,
+        candidate=0,
+        simulated=env.state.card.simulated,
+    )
