@@ -1,1 +1,32 @@
-"""Sandbox."""
+"""Runs model-written code in confined processes."""
+
+from w4s_gym.sandbox.config import IsolationReport, LayerResult, Level, SandboxConfig
+from w4s_gym.sandbox.sandbox import Sandbox
+from w4s_gym.sandbox.types import (
+    PROGRAM_LIMITS,
+    CallHandler,
+    ErrorReport,
+    Limits,
+    RunOutcome,
+    Status,
+    TestJob,
+    TestOutcome,
+    WorkflowCallError,
+)
+
+__all__ = [
+    "PROGRAM_LIMITS",
+    "CallHandler",
+    "ErrorReport",
+    "IsolationReport",
+    "LayerResult",
+    "Level",
+    "Limits",
+    "RunOutcome",
+    "Sandbox",
+    "SandboxConfig",
+    "Status",
+    "TestJob",
+    "TestOutcome",
+    "WorkflowCallError",
+]

@@ -1,0 +1,72 @@
+"""Options of the sandbox."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+from w4s_gym.errors import ConfigError
+
+Level = Literal["L0", "L1", "L2", "L3", "LX"]
+"""Isolation: L0 a process with resource limits and a clean environment; L1 adds a seccomp allowlist without any file
+access; L2 adds Landlock; L3 adds namespaces (bubblewrap). LX: the operator runs all of this inside a container or VM."""
+
+
+@dataclass(frozen=True)
+class SandboxConfig:
+    """How workflows are confined."""
+
+    require: Level = "L1"
+    """Lowest level that is accepted; below it nothing runs."""
+    allow_unsafe: bool = False
+    """Run below `require` anyway, with a warning. The choice is visible in `IsolationReport.unsafe`."""
+    max_running: int = 0
+    """Children that may compute at the same time; those that wait for a reply do not count. 0: twice the cores."""
+    max_workflows: int = 256
+    """Workflow processes that may exist at the same time, waiting ones included."""
+    packages: tuple[str, ...] = ("numpy",)
+    """Modules outside the standard library that workflows may import. They are loaded before confinement; name what
+    they depend on too (for instance `mpmath` and `sympy`), and submodules with compiled code (`scipy.stats`)."""
+    recycle_after: int = 5_000
+    """Children forked by one zygote process before a fresh one takes over."""
+    zygote_timeout: float = 20.0
+    """Seconds without a sign of life after which the zygote counts as hung and is replaced."""
+
+    def __post_init__(self) -> None:
+        if self.require not in ("L0", "L1", "L2", "L3", "LX"):
+            raise ConfigError(f"require must be 'L0', 'L1', 'L2', 'L3' or 'LX', got {self.require!r}")
+        for name in ("max_running", "max_workflows", "recycle_after"):
+            if getattr(self, name) < (0 if name == "max_running" else 1):
+                raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+
+    @property
+    def running_slots(self) -> int:
+        """Return `max_running`, resolved for this machine."""
+        return self.max_running or 2 * (os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """One layer of the isolation."""
+
+    name: str
+    """`process`, `user`, `seccomp`, `landlock` or `namespaces`."""
+    holds: bool
+    """Whether every attack tried against it failed."""
+    detail: str
+    """What was tried, or why the layer is missing and how to get it."""
+
+
+@dataclass(frozen=True)
+class IsolationReport:
+    """What isolation this machine gives, found out by trying to break it."""
+
+    level: Level
+    """The level that holds."""
+    why_not_higher: str
+    """What the next level lacks and what to do; empty at the top."""
+    layers: tuple[LayerResult, ...]
+    """Results layer by layer."""
+    unsafe: bool = False
+    """True when `allow_unsafe` lets workflows run below the required level."""

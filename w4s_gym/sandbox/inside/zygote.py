@@ -1,0 +1,157 @@
+"""The zygote: a small process without secrets that forks one confined child per job.
+
+It is started by exec with an empty environment and gets only what it needs: limits and one end of a channel. Source,
+task and results travel between the host and the child; the zygote never sees them.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+from . import confine, frames, imports, runner
+
+CHANNEL_FD = 3
+"""Descriptor of the channel in every child."""
+
+PRELOAD = (
+    "abc argparse array ast asyncio base64 binascii bisect calendar cmath collections collections.abc "
+    "concurrent.futures contextlib copy csv dataclasses datetime decimal difflib enum fractions functools hashlib "
+    "heapq html importlib.util inspect io itertools json keyword linecache logging math numbers operator pprint queue random re "
+    "secrets statistics string struct textwrap threading time traceback types typing unicodedata uuid warnings zlib"
+).split()
+"""Standard modules that are imported before the first fork, so that no child pays for them."""
+
+
+class Zygote:
+    """Serves spawn and kill requests on its control socket."""
+
+    def __init__(self, control: socket.socket, options: dict[str, Any]) -> None:
+        """Talk to the host over `control`."""
+        self._control = control
+        self._options = options
+        self._children: dict[int, int] = {}
+        self._ids: dict[int, int] = {}
+        self._base_memory = 0
+        self._null = os.open(os.devnull, os.O_RDWR)
+        self._pid = os.getpid()
+
+    def run(self) -> None:
+        """Load what children may need, then serve until the host goes away."""
+        imports.prepare(self._options["locations"], [*PRELOAD, *self._options["packages"]])
+        user = confine.drop_user()
+        confine.harden(die_with_parent=False)
+        wake, wake_write = os.pipe()
+        os.set_blocking(wake_write, False)
+        os.set_blocking(wake, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        self._base_memory = confine.address_space()
+        gc.collect()
+        gc.freeze()
+        self._send({"ready": True, "user": user, "pid": os.getpid()})
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(wake, select.POLLIN)
+        while True:
+            for fd, _ in poll.poll():
+                if fd == wake:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(wake, 4096)
+                elif not self._serve_request():
+                    return self._end()
+            self._reap()
+
+    def _send(self, body: dict[str, Any]) -> None:
+        try:
+            self._control.sendall(frames.pack(frames.CONTROL, body))
+        except OSError:
+            self._end()
+
+    def _serve_request(self) -> bool:
+        """Handle one request; False when the host closed the connection."""
+        header, ancillary, _, _ = self._control.recvmsg(frames.HEADER.size, socket.CMSG_SPACE(4))
+        if len(header) < frames.HEADER.size:
+            return False
+        _, size = frames.HEADER.unpack(header)
+        request = frames.unpack(frames.read_exactly(self._control.fileno(), size))
+        if request["op"] == "spawn":
+            fds = array.array("i")
+            fds.frombytes(ancillary[0][2][:4])
+            self._spawn(request, fds[0])
+        elif request["op"] == "signal":
+            pid = self._ids.get(request["id"])
+            if pid is not None:
+                os.kill(pid, request["signal"])
+        return True
+
+    def _spawn(self, request: dict[str, Any], channel: int) -> None:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self._become_child(request, channel)
+            finally:
+                os._exit(71)
+        os.close(channel)
+        self._children[pid] = request["id"]
+        self._ids[request["id"]] = pid
+
+    def _become_child(self, request: dict[str, Any], channel: int) -> None:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for fd in (0, 1, 2):
+            os.dup2(self._null, fd)
+        os.dup2(channel, CHANNEL_FD)
+        os.closerange(CHANNEL_FD + 1, 256)
+        confine.harden(die_with_parent=True)
+        if os.getppid() != self._pid:
+            os._exit(71)
+        confine.limit_resources(request["limits"], self._base_memory)
+        runner.serve(CHANNEL_FD, request["limits"]["cpu_seconds"])
+
+    def _reap(self) -> None:
+        while self._children:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            child = self._children.pop(pid, None)
+            if child is None:
+                continue
+            del self._ids[child]
+            code = os.waitstatus_to_exitcode(status)
+            cpu = usage.ru_utime + usage.ru_stime
+            self._send({"exited": child, "code": code, "cpu": cpu, "rss_kb": usage.ru_maxrss})
+
+    def _end(self) -> None:
+        """The host is gone: leave nothing behind."""
+        for pid in self._children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            try:
+                os.waitpid(-1, 0)
+            except ChildProcessError:
+                break
+        os._exit(0)
+
+
+def main() -> None:
+    """Entry point; the control socket is standard input and the first frame on it holds the options."""
+    os.chdir("/")
+    os.umask(0o077)
+    control = socket.socket(fileno=os.dup(0))
+    _, options = frames.read_frame(control.fileno())
+    try:
+        Zygote(control, options).run()
+    except BaseException as error:
+        control.sendall(frames.pack(frames.CONTROL, {"failed": f"{type(error).__name__}: {error}"}))
+        sys.exit(1)

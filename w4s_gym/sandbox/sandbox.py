@@ -1,0 +1,202 @@
+"""The sandbox: runs model-written code in confined processes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from typing import Any
+
+from w4s_gym.errors import SandboxUnavailable
+from w4s_gym.sandbox.child import Child, Ending, Slots
+from w4s_gym.sandbox.config import IsolationReport, LayerResult, SandboxConfig
+from w4s_gym.sandbox.test_runs import run_pair
+from w4s_gym.sandbox.types import (
+    PROGRAM_LIMITS,
+    CallHandler,
+    ErrorReport,
+    Limits,
+    RunOutcome,
+    TestJob,
+    TestOutcome,
+)
+from w4s_gym.sandbox.words import report_error, tail
+from w4s_gym.sandbox.zygote_process import ZygoteProcess
+
+CHECK_LIMITS = Limits(cpu_seconds=2.0, wall_seconds=10.0, absolute_seconds=20.0, memory_mb=512)
+"""Limits of `check_workflow`."""
+
+ATTEMPTS = 3
+"""Tries of a run whose zygote was lost before it had an effect outside."""
+
+
+class Sandbox:
+    """Runs workflows, programs and tests, each in a confined process of its own.
+
+    Construction starts nothing. Use one sandbox from one event loop at a time; `close` may be called from any thread,
+    and is called at interpreter exit.
+    """
+
+    def __init__(self, config: SandboxConfig = SandboxConfig()) -> None:
+        """Keep the options.
+
+        Args:
+            config: required isolation level, number of children and packages.
+        """
+        self._config = config
+        self._lock = threading.Lock()
+        self._zygotes: list[ZygoteProcess] = []
+        self._report: IsolationReport | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._running: Slots | None = None
+        self._workflows: Slots | None = None
+        self._closed = False
+        self._finalizer = weakref.finalize(self, _close_all, self._zygotes)
+
+    def report(self) -> IsolationReport:
+        """Return the isolation level, found out by attacking it; starts the sandbox if needed.
+
+        Raises:
+            SandboxUnavailable: the machine does not offer the required level.
+        """
+        with self._lock:
+            self._zygote()
+            assert self._report is not None
+            return self._report
+
+    async def run_workflow(
+        self,
+        source: str,
+        task: str,
+        *,
+        entry_point: str | None = None,
+        handler: CallHandler,
+        seed: int = 0,
+        limits: Limits = Limits(),
+    ) -> RunOutcome:
+        """Call `solver(agent, task)` (with the entry point if it takes one) in a process of its own.
+
+        Args:
+            source: Python source that defines `solver`.
+            task: text of the item.
+            entry_point: name of the function a program has to define, on code benchmarks.
+            handler: answers the workflow's calls.
+            seed: seeds `random` and `numpy.random` inside.
+            limits: of the process.
+
+        Raises:
+            SandboxUnavailable: the machine does not offer the required level.
+        """
+        job = {"mode": "workflow", "source": source, "task": task, "entry_point": entry_point, "seed": seed}
+        self._bind()
+        assert self._workflows is not None
+        await self._workflows.take()
+        try:
+            return await self._run(job, limits, handler)
+        finally:
+            self._workflows.give()
+
+    async def run_program(self, source: str, *, seed: int = 0, limits: Limits = PROGRAM_LIMITS) -> RunOutcome:
+        """Run a program; the value is that of `solution()` if it defines one, else that of its last line."""
+        self._bind()
+        return await self._run({"mode": "program", "source": source, "seed": seed}, limits, None)
+
+    async def run_tests(self, job: TestJob) -> TestOutcome:
+        """Run trusted tests against a candidate program, each side in a process of its own."""
+        self._bind()
+        assert self._running is not None
+        outcome = TestOutcome("infrastructure")
+        for _ in range(ATTEMPTS):
+            await self._running.take()
+            try:
+                outcome = await run_pair(await self._ready(), job)
+            finally:
+                self._running.give()
+            if outcome.status != "infrastructure":
+                break
+        return outcome
+
+    async def check_workflow(self, source: str) -> ErrorReport | None:
+        """Return why a source is no workflow (does not compile, defines no usable `solver`), or None."""
+        self._bind()
+        return (await self._run({"mode": "check", "source": source, "seed": 0}, CHECK_LIMITS, None)).error
+
+    def close(self) -> None:
+        """End every process of the sandbox; idempotent, from any thread."""
+        with self._lock:
+            self._closed = True
+            self._finalizer()
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def _run(self, job: dict[str, Any], limits: Limits, handler: CallHandler | None) -> RunOutcome:
+        for attempt in range(ATTEMPTS):
+            child = Child(await self._ready(), limits, handler=handler, slots=self._running)
+            ending = await child.run(job)
+            if ending.status != "infrastructure" or ending.error is not None or child.made_calls:
+                break
+            del attempt
+        return _outcome(ending, job["source"])
+
+    def _bind(self) -> None:
+        """Make the semaphores of the running event loop."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            if self._loop is not None and not self._loop.is_closed() and any(z.active for z in self._zygotes):
+                raise RuntimeError("a sandbox can be used from one event loop at a time")
+            self._loop = loop
+            self._running = Slots(self._config.running_slots)
+            self._workflows = Slots(self._config.max_workflows)
+
+    async def _ready(self) -> ZygoteProcess:
+        """Return a zygote that serves the running loop."""
+        zygote = self._usable()
+        if zygote is None:
+            zygote = await asyncio.to_thread(self._locked_zygote)
+        zygote.attach(asyncio.get_running_loop())
+        return zygote
+
+    def _locked_zygote(self) -> ZygoteProcess:
+        with self._lock:
+            return self._zygote()
+
+    def _usable(self) -> ZygoteProcess | None:
+        zygote = self._zygotes[-1] if self._zygotes else None
+        if zygote is None or zygote.lost or zygote.spawned >= self._config.recycle_after:
+            return None
+        return zygote
+
+    def _zygote(self) -> ZygoteProcess:
+        """Return a usable zygote, starting one if needed; closes old ones that have no children left."""
+        if self._closed:
+            raise SandboxUnavailable("the sandbox was closed; make a new one")
+        found = self._usable()
+        if found is not None:
+            return found
+        for old in [z for z in self._zygotes if z.lost or not z.active]:
+            old.close()
+            self._zygotes.remove(old)
+        zygote = ZygoteProcess(self._config.packages, self._config.zygote_timeout)
+        zygote.start()
+        if self._report is None:
+            self._report = IsolationReport("L0", "not probed yet", (LayerResult("process", True, "resource limits"),))
+        self._zygotes.append(zygote)
+        return zygote
+
+
+def _close_all(zygotes: list[ZygoteProcess]) -> None:
+    while zygotes:
+        zygotes.pop().close()
+
+
+def _outcome(ending: Ending, source: str) -> RunOutcome:
+    printed = tail(ending.result)
+    if ending.status == "ok":
+        assert ending.result is not None
+        return RunOutcome("ok", value=ending.result["value"], output=printed, cpu_seconds=ending.cpu_seconds)
+    error = report_error(ending, source)
+    return RunOutcome(ending.status, error=error, output=printed, cpu_seconds=ending.cpu_seconds)

@@ -1,0 +1,66 @@
+"""Tests against a candidate: two confined children, with the host passing messages between them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from w4s_gym.sandbox.child import Child, Ending
+from w4s_gym.sandbox.types import TestJob, TestOutcome
+from w4s_gym.sandbox.words import report_error
+from w4s_gym.sandbox.zygote_process import ZygoteProcess
+
+
+class _Relay:
+    """Passes messages on, strictly in turns: the candidate greets, then the tester asks and gets one answer each."""
+
+    def __init__(self) -> None:
+        self.candidate: Child
+        self.tester: Child
+        self._turn: Child | None = None
+
+    def begin(self, candidate: Child, tester: Child) -> None:
+        self.candidate, self.tester, self._turn = candidate, tester, candidate
+        tester.pause_clock()
+
+    def passed(self, sender: Child, message: bytes) -> None:
+        if sender is not self._turn:
+            sender.end("protocol", "sent a message out of turn")
+            return
+        receiver = self.tester if sender is self.candidate else self.candidate
+        self._turn = receiver
+        sender.pause_clock()
+        receiver.resume_clock()
+        receiver.send_peer(message)
+
+
+async def run_pair(zygote: ZygoteProcess, job: TestJob) -> TestOutcome:
+    """Run one test job; the candidate's process never holds the tests."""
+    relay = _Relay()
+    candidate = Child(zygote, job.limits, on_peer=relay.passed)
+    tester = Child(zygote, job.limits, on_peer=relay.passed)
+    common = {"entry_point": job.entry_point, "seed": 0}
+    await candidate.start({"mode": "candidate", "source": job.candidate, **common})
+    await tester.start({"mode": "tester", "source": job.tests, "setup": job.setup, **common})
+    relay.begin(candidate, tester)
+    ends = {asyncio.ensure_future(candidate.finish()): candidate, asyncio.ensure_future(tester.finish()): tester}
+    try:
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for child in (candidate, tester):
+            child.end("error", "the other process ended")
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*ends)
+    endings = {ends[future]: future.result() for future in ends}
+    first = [ends[future] for future in done]
+    if tester in first and endings[tester].status == "ok":
+        return TestOutcome("ok")
+    failed = tester if tester in first and candidate not in first else candidate
+    return _failure(endings[failed], failed is candidate, job)
+
+
+def _failure(ending: Ending, in_candidate: bool, job: TestJob) -> TestOutcome:
+    in_candidate = in_candidate or (ending.result or {}).get("in_candidate") is True
+    if ending.status == "ok":  # a candidate that says it is done has only left early
+        ending = Ending("no_result", detail="the program ended before its tests did")
+    return TestOutcome(ending.status, report_error(ending, job.candidate if in_candidate else job.tests))

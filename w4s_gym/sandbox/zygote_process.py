@@ -1,0 +1,267 @@
+"""Host side of the zygote process: start it, ask it for children, hear of their end, be rid of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from w4s_gym.errors import ConfigError, SandboxUnavailable
+from w4s_gym.sandbox.inside import frames
+
+INSIDE = Path(__file__).parent / "inside"
+
+_BOOTSTRAP = """
+import importlib.util, sys
+def load(directory):
+    spec = importlib.util.spec_from_file_location("w4s_inside", directory + "/__init__.py",
+                                                  submodule_search_locations=[directory])
+    package = importlib.util.module_from_spec(spec)
+    sys.modules["w4s_inside"] = package
+    spec.loader.exec_module(package)
+load(sys.argv[1])
+from w4s_inside import zygote
+zygote.main()
+"""
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a child ended."""
+
+    code: int
+    """Exit code, or minus the number of the signal that killed it."""
+    cpu_seconds: float
+    rss_kb: int
+
+
+class ZygoteLost(Exception):
+    """The zygote died or hung; its children are gone with it."""
+
+
+class ZygoteProcess:
+    """A running zygote. After `start`, use it from one event loop, or blocking (`call_blocking`) before that."""
+
+    def __init__(self, packages: tuple[str, ...], timeout: float) -> None:
+        """Start nothing yet."""
+        self._packages = packages
+        self._timeout = timeout
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._buffer = bytearray()
+        self._outbox: list[tuple[bytes, socket.socket | None]] = []
+        self._on_exit: dict[int, Callable[[Exit | None], None]] = {}
+        self._awaited_since = 0.0
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._next_id = 0
+        self.lost = False
+        self.hello: dict[str, Any] = {}
+
+    @property
+    def spawned(self) -> int:
+        """Number of children forked so far."""
+        return self._next_id
+
+    @property
+    def active(self) -> int:
+        """Number of children that have not ended."""
+        return len(self._on_exit)
+
+    def start(self) -> None:
+        """Start the process and wait until it is ready (blocking, about 0.2 s).
+
+        Raises:
+            SandboxUnavailable: it did not start.
+        """
+        ours, theirs = socket.socketpair()
+        environment = {
+            "PYTHONHASHSEED": "0",
+            "MALLOC_ARENA_MAX": "2",
+            "OPENBLAS_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+            "LC_ALL": "C.UTF-8",
+            "TZ": "UTC",
+        }
+        command = [interpreter(), "-S", "-s", "-P", "-B", "-c", _BOOTSTRAP, str(INSIDE)]
+        with theirs:
+            self._process = subprocess.Popen(
+                command,
+                stdin=theirs,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=environment,
+                cwd="/",
+                start_new_session=True,
+            )
+        self._control = ours
+        ours.settimeout(self._timeout)
+        options = {"packages": list(self._packages), "locations": _locations(self._packages)}
+        try:
+            ours.sendall(frames.pack(frames.CONTROL, options))
+            header = _recv_exactly(ours, frames.HEADER.size)
+            self.hello = frames.unpack(_recv_exactly(ours, frames.HEADER.unpack(header)[1]))
+        except (OSError, EOFError) as error:
+            self.hello = {"failed": f"{type(error).__name__}: {error}"}
+        if "failed" in self.hello:
+            self.close()
+            raise SandboxUnavailable(f"the sandbox process did not start: {self.hello['failed']}{self._stderr()}")
+
+    def _stderr(self) -> str:
+        assert self._process is not None and self._process.stderr is not None
+        with self._process.stderr as pipe:
+            text = pipe.read()[-1000:].decode("utf-8", "replace").strip()
+        return f"\n{text}" if text else ""
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve this event loop from now on."""
+        if self._loop is loop:
+            return
+        assert self._control is not None
+        self._control.setblocking(False)
+        self._loop = loop
+        loop.add_reader(self._control.fileno(), self._readable)
+
+    def spawn(self, request: dict[str, Any], channel: socket.socket, on_exit: Callable[[Exit | None], None]) -> int:
+        """Fork a child with `channel` (which is closed here); `on_exit(None)` means that the zygote was lost."""
+        child = self._next_id
+        self._next_id += 1
+        self._on_exit[child] = on_exit
+        self._send({"op": "spawn", "id": child, **request}, channel)
+        return child
+
+    def signal(self, child: int, number: int) -> None:
+        """Send a signal to a child unless it has ended."""
+        if child in self._on_exit and not self.lost:
+            self._send({"op": "signal", "id": child, "signal": number}, None)
+
+    def _send(self, body: dict[str, Any], channel: socket.socket | None) -> None:
+        self._outbox.append((frames.pack(frames.CONTROL, body), channel))
+        if len(self._outbox) == 1:
+            self._flush()
+
+    def _flush(self) -> None:
+        assert self._loop is not None and self._control is not None
+        while self._outbox and not self.lost:
+            data, channel = self._outbox[0]
+            try:
+                if channel is None:
+                    sent = self._control.send(data)
+                else:
+                    sent = socket.send_fds(self._control, [data], [channel.fileno()])
+            except BlockingIOError:
+                self._loop.add_writer(self._control.fileno(), self._flush)
+                return
+            except OSError:
+                self._fail()
+                return
+            if channel is not None:
+                channel.close()
+            if sent < len(data):
+                self._outbox[0] = (data[sent:], None)
+            else:
+                self._outbox.pop(0)
+        if not self.lost:
+            self._loop.remove_writer(self._control.fileno())
+
+    def _readable(self) -> None:
+        assert self._control is not None
+        try:
+            data = self._control.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._fail()
+            return
+        self._buffer += data
+        while len(self._buffer) >= frames.HEADER.size:
+            _, size = frames.HEADER.unpack_from(self._buffer)
+            end = frames.HEADER.size + size
+            if len(self._buffer) < end:
+                return
+            body = frames.unpack(bytes(self._buffer[frames.HEADER.size : end]))
+            del self._buffer[:end]
+            callback = self._on_exit.pop(body["exited"], None)
+            if callback is not None:
+                callback(Exit(body["code"], body["cpu"], body["rss_kb"]))
+
+    def fail(self) -> None:
+        """Give up on this process: kill it and tell everyone who waits for a child."""
+        self._fail()
+
+    def _fail(self) -> None:
+        if self.lost:
+            return
+        self.close()
+        waiting, self._on_exit = self._on_exit, {}
+        for callback in waiting.values():
+            callback(None)
+
+    def close(self) -> None:
+        """Kill the zygote and all its children; idempotent."""
+        self.lost = True
+        control, self._control = self._control, None
+        if control is not None:
+            if self._loop is not None and not self._loop.is_closed():
+                with contextlib.suppress(RuntimeError):
+                    self._loop.remove_reader(control.fileno())
+                    self._loop.remove_writer(control.fileno())
+            control.close()
+        for _, channel in self._outbox:
+            if channel is not None:
+                channel.close()
+        self._outbox.clear()
+        process = self._process
+        if process is not None and process.returncode is None:
+            _kill_group(process)
+        if process is not None and process.stderr is not None and "failed" not in self.hello:
+            process.stderr.close()
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End the whole process group: first by the closed control socket, which lets the zygote reap its children."""
+    deadline = time.monotonic() + 0.5
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def interpreter() -> str:
+    """Return the real Python executable, outside of any virtual environment."""
+    return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+
+
+def _locations(packages: tuple[str, ...]) -> dict[str, str]:
+    """Return the directory that each top-level package lies in, without importing it."""
+    found = {}
+    for name in {p.partition(".")[0] for p in packages}:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise ConfigError(f"packages: {name!r} is not installed as a regular package; install it or leave it out")
+        path = Path(spec.origin)
+        found[name] = str(path.parent.parent if path.name == "__init__.py" else path.parent)
+    return found
+
+
+def _recv_exactly(sock: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        part = sock.recv(size - len(data))
+        if not part:
+            raise EOFError("it ended at once")
+        data += part
+    return data
