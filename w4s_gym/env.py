@@ -143,7 +143,8 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         self.observation_space = UnicodeText()
         self.action_space = UnicodeText()
         self.ledger = Ledger("run", _from_fields(Caps, budget, "budget"))
-        """What everything this environment ran has cost."""
+        """What everything this environment ran has cost, over all episodes."""
+        self._episode = self.ledger
 
         self._draw = 0
         self._opened = False
@@ -188,7 +189,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
     def _measurer(self) -> Measurer:
         self._opened = True
         evaluator = Evaluator(self._benchmark, self.executor, self.sandbox, self._limits)
-        return Measurer(evaluator, self.sandbox, self.split, self.ledger, self._record)
+        return Measurer(evaluator, self.sandbox, self.split, self._record)
 
     @property
     def state(self) -> DesignState:
@@ -224,6 +225,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             raise ConfigError(f"expected no reset options; got {sorted(options)}")
         if seed is not None:
             self._draw = seed
+        self._episode = self.ledger.child("episode")
         seeds = self._benchmark.seeds
         measured = self.evaluate_workflows([s.source for s in seeds])
         self.seed_evaluations = {s.name: e for s, e in zip(seeds, measured, strict=True)}
@@ -399,7 +401,9 @@ class WorkflowDesignEnv(gym.Env[str, str]):
 
     def evaluate_workflows(self, sources: Sequence[str], draw: int | None = None) -> list[Evaluation]:
         """Measure several workflows on the validation items, all in flight together; see `evaluate_workflow`."""
-        return run_sync(self._measurer.measure(sources, "validation", self._draw if draw is None else draw))
+        return run_sync(
+            self._measurer.measure(sources, "validation", self._draw if draw is None else draw, self._episode)
+        )
 
     def evaluate_test(self, source: str, draw: int | None = None) -> Evaluation:
         """Measure a workflow on the test items: the only door to the test split. Use it once, at the end.
@@ -412,7 +416,9 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             ExecutorUnavailable: too few items could be measured.
             BudgetExceeded: a cap of the run was reached.
         """
-        return run_sync(self._measurer.measure([source], "test", self._draw if draw is None else draw))[0]
+        return run_sync(self._measurer.measure([source], "test", self._draw if draw is None else draw, self._episode))[
+            0
+        ]
 
     async def _try_all(self, actions: Sequence[str], earlier: Sequence[Candidate | None]) -> list[Candidate]:
         return list(await asyncio.gather(*(self._try(a, e) for a, e in zip(actions, earlier, strict=True))))
@@ -430,7 +436,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         parsed = parse_action(action)
         if parsed.workflow is None:
             return self._failed(candidate, ErrorReport("NoWorkflow", parsed.problem))
-        trial = await self._measurer.try_workflow(parsed.workflow, self._draw, self._self_test)
+        trial = await self._measurer.try_workflow(parsed.workflow, self._draw, self._self_test, self._episode)
         candidate = replace(
             candidate, workflow=parsed.workflow, evaluation=trial.evaluation, usage=candidate.usage + trial.usage
         )
@@ -488,7 +494,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
 
     def _info(self, candidate: Candidate | None) -> dict[str, Any]:
         return build_info(
-            self.messages, self.state, candidate, self.ledger.usage, self.split.hash, self.sandbox.report().level
+            self.messages, self.state, candidate, self._episode.usage, self.split.hash, self.sandbox.report().level
         )
 
     def _record(self, kind: str, **data: Any) -> None:

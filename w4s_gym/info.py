@@ -20,7 +20,7 @@ def build_info(
         messages: chat messages of the next decision.
         state: the state after the action.
         candidate: the action's candidate; None after `reset`.
-        usage: usage of the run so far.
+        usage: usage of the episode so far.
         split: hash of the split.
         isolation: level that the sandbox holds.
 
@@ -41,14 +41,11 @@ def build_info(
 
 
 def usage_view(usage: Usage) -> dict[str, Any]:
-    """Usage without seconds, which are no part of a deterministic `info`."""
+    """What was asked for. Seconds, dollars and cache hits depend on the past and stay in the ledger."""
     return {
         "calls": usage.calls,
-        "cached_calls": usage.cached_calls,
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
-        "dollars": usage.dollars if usage.dollars is not None else 0.0,
-        "dollars_known": usage.dollars is not None,
         "empty": usage.empty,
         "truncated": usage.truncated,
         "malformed": usage.malformed,

@@ -41,7 +41,6 @@ class Measurer:
         evaluator: Evaluator,
         sandbox: Sandbox,
         split: Split,
-        ledger: Ledger,
         record: Callable[..., None],
     ) -> None:
         """Keep the parts.
@@ -50,25 +49,24 @@ class Measurer:
             evaluator: runs workflows on items.
             sandbox: checks that a workflow compiles.
             split: validation and test items.
-            ledger: the run's ledger; results kept in memory are charged to it as cached calls.
             record: called as `record(kind, **data)` for every fresh measurement.
         """
         self._evaluator = evaluator
         self._sandbox = sandbox
         self._split = split
-        self._ledger = ledger
         self._record = record
         self._kept: dict[tuple[str, int, Part], Evaluation] = {}
         self._samples: dict[tuple[str, int], ItemResult] = {}
         self._locks: dict[tuple[str, int], asyncio.Lock] = {}
 
-    async def measure(self, sources: Sequence[str], part: Part, draw: int) -> list[Evaluation]:
+    async def measure(self, sources: Sequence[str], part: Part, draw: int, ledger: Ledger) -> list[Evaluation]:
         """Measure several workflows on one part of the split, all in flight together.
 
         Args:
             sources: Python sources that define `solver`; equal ones are measured once.
             part: `validation` or `test`.
             draw: which draw of the executor's randomness.
+            ledger: pays; results kept in memory are charged to it as cached calls.
 
         Raises:
             ExecutorUnavailable: too few items of a workflow could be measured; the others are kept.
@@ -76,7 +74,7 @@ class Measurer:
         """
         items = self._split.validation if part == "validation" else self._split.test
         fresh = [s for s in dict.fromkeys(sources) if (digest(s), draw, part) not in self._kept]
-        outcomes = await self._evaluator.evaluate_many(fresh, items, draw, self._ledger)
+        outcomes = await self._evaluator.evaluate_many(fresh, items, draw, ledger)
         errors = []
         for source, outcome in zip(fresh, outcomes, strict=True):
             if isinstance(outcome, Evaluation):
@@ -92,30 +90,30 @@ class Measurer:
             if source in unpaid:
                 unpaid.discard(source)
             else:
-                charge_again(self._ledger, result.usage)
+                charge_again(ledger, result.usage)
             results.append(result)
         return results
 
-    async def try_workflow(self, source: str, draw: int, self_test: bool) -> Trial:
+    async def try_workflow(self, source: str, draw: int, self_test: bool, ledger: Ledger) -> Trial:
         """Run the one-sample self-test, then validation; never raises for what the workflow or the endpoint does."""
         key = (digest(source), draw)
         # Equal workflows among the candidates wait for the first of them and are then charged as cached.
         async with self._locks.setdefault(key, asyncio.Lock()):
             kept = self._kept.get((*key, "validation"))
             if kept is not None:
-                charge_again(self._ledger, kept.usage)
+                charge_again(ledger, kept.usage)
                 return Trial(kept, usage=kept.usage)
             sample: ItemResult | None = None
             try:
                 if self_test:
-                    sample = self._samples.get(key) or await self._self_test(source, draw)
+                    sample = self._samples.get(key) or await self._self_test(source, draw, ledger)
                     if sample.status == "infrastructure":
                         return Trial(error=sample.error, infrastructure=True, usage=sample.usage)
                     self._samples[key] = sample
                     if sample.status not in ("ok", "budget"):
                         return Trial(error=sample.error, usage=sample.usage)
                 items = self._split.validation
-                evaluation = await self._evaluator.evaluate(source, items, draw, self._ledger, known=sample)
+                evaluation = await self._evaluator.evaluate(source, items, draw, ledger, known=sample)
             except (ExecutorUnavailable, BudgetExceeded) as error:
                 usage = sample.usage if sample else Usage()
                 return Trial(
@@ -124,12 +122,12 @@ class Measurer:
             self._keep(source, draw, "validation", evaluation)
             return Trial(evaluation, usage=evaluation.usage)
 
-    async def _self_test(self, source: str, draw: int) -> ItemResult:
+    async def _self_test(self, source: str, draw: int, ledger: Ledger) -> ItemResult:
         item = self._split.validation[0]
         problem = await self._sandbox.check_workflow(source)
         if problem is not None:
             return ItemResult(item.id, "error", 0.0, error=problem)
-        return await self._evaluator.run_item(source, item, draw, self._ledger)
+        return await self._evaluator.run_item(source, item, draw, ledger)
 
     def _keep(self, source: str, draw: int, part: Part, evaluation: Evaluation) -> None:
         self._kept[digest(source), draw, part] = evaluation
