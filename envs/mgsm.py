@@ -26,6 +26,7 @@ CHECKSUMS = {
 }
 """Checksum of the original file of each language."""
 
+REVISION = "b2f13d426afe3be8d69a7e739b36724db8b66bbc"
 LANGUAGES = tuple(CHECKSUMS)
 """Codes of the eleven languages."""
 
@@ -59,7 +60,7 @@ def load(
             records=250,
             checksum=CHECKSUMS[code],
         )
-        hub = HubSource("juletxara/mgsm", "test", "main", configs=(code,), records=250, convert=_from_hub)
+        hub = HubSource("juletxara/mgsm", "test", REVISION, configs=(code,), records=250, convert=_from_hub)
         rows = load_rows("MGSM", file=file, hub=hub, data_path=data_path, verify=verify)
         items += [
             Item(

@@ -100,6 +100,9 @@ class Benchmark:
     """Returns the published lists of (validation, test) item ids, where there are some."""
     metric: str = "accuracy"
     """Name of the mean score: `accuracy`, `f1` or `pass@1`."""
+    confidential: bool = False
+    """True when the owners ask that questions are never published: texts of items must not be written to logs,
+    journals or reports."""
 
 
 _REGISTRY: dict[str, Callable[[], Benchmark]] = {}

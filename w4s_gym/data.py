@@ -9,6 +9,9 @@ import importlib.resources
 import importlib.util
 import json
 import os
+import socket
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +50,7 @@ class HubSource:
     repo: str
     split: str
     revision: str
-    """Commit that is loaded, or `main` where no commit is known that can be vouched for."""
+    """Commit that is loaded."""
     configs: tuple[str | None, ...] = (None,)
     """Configurations to read, one after the other."""
     records: int = 0
@@ -109,6 +112,20 @@ def load_rows(
     raise DataMissing(_missing_message(benchmark, file, hub, tried))
 
 
+def load_hub_rows(benchmark: str, file: DataFile, hub: HubSource) -> list[Row]:
+    """Return records that are had from the hub only; `file` says which fields they must have.
+
+    Raises:
+        DataMissing: the hub cannot be reached or refuses.
+        DataCorrupt: records are missing or lack a field.
+    """
+    rows, failure = _load_hub(hub)
+    if rows is None:
+        raise DataMissing(_missing_message(benchmark, None, hub, [f"hub {hub.repo}: {failure}"]))
+    check_rows(rows, file, f"{hub.repo} on the hub")
+    return rows
+
+
 def read_file(path: Path, file: DataFile, *, verify: bool = True) -> list[Row]:
     """Read a `.jsonl`, `.json` or `.tsv` file, packed or not, and check its rows.
 
@@ -139,7 +156,7 @@ def check_rows(rows: Sequence[Row], file: DataFile, where: str) -> None:
             if name not in row:
                 raise DataCorrupt(f"{where}, row {number}: expected a field {name!r}; got {', '.join(row) or 'none'}.")
             if not isinstance(row[name], types):
-                expected = getattr(types, "__name__", None) or " or ".join(t.__name__ for t in types)  # type: ignore
+                expected = " or ".join(t.__name__ for t in (types if isinstance(types, tuple) else (types,)))
                 got = type(row[name]).__name__
                 raise DataCorrupt(f"{where}, row {number}: expected {name!r} of type {expected}; got {got}.")
 
@@ -265,6 +282,9 @@ def _load_hub(hub: HubSource) -> tuple[list[Row] | None, str]:
         return None, "the package `datasets` is not installed"
     import datasets
 
+    if not _hub_resolves():
+        # Without this the client retries for half a minute before it looks into its cache.
+        datasets.config.HF_HUB_OFFLINE = True
     rows: list[Row] = []
     for config in hub.configs:
         try:
@@ -280,11 +300,23 @@ def _load_hub(hub: HubSource) -> tuple[list[Row] | None, str]:
     return rows, ""
 
 
-def _missing_message(benchmark: str, file: DataFile, hub: HubSource | None, tried: Sequence[str]) -> str:
-    ways = [
-        f'pass data_path="<file or folder>" (original file: {file.path})',
-        f"set {DATA_DIR_VARIABLE} to a folder that holds {file.path}",
-    ]
+def _hub_resolves() -> bool:
+    """Tell whether the hub's name can be looked up; taken for granted behind a proxy."""
+    if urllib.request.getproxies():
+        return True
+    host = urllib.parse.urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co")).hostname
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError:
+        return False
+    return True
+
+
+def _missing_message(benchmark: str, file: DataFile | None, hub: HubSource | None, tried: Sequence[str]) -> str:
+    ways = []
+    if file is not None:
+        ways.append(f'pass data_path="<file or folder>" (original file: {file.path})')
+        ways.append(f"set {DATA_DIR_VARIABLE} to a folder that holds {file.path}")
     if hub is not None:
         token = ", accept its terms on the hub and log in with your token (`hf auth login`)" if hub.gated else ""
         ways.append(f"install `w4s-gym[hub]`{token} and be online: {hub.repo} at revision {hub.revision} is loaded")

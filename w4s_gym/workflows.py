@@ -378,7 +378,11 @@ def hand_made_workflow(name: str, kind: AnswerKind) -> str:
     return filled.lstrip("\n")
 
 
-def seed_workflows(kind: AnswerKind, *names: str) -> tuple[SeedWorkflow, ...]:
-    """Return hand-made workflows as seeds; without names the three published ones that suit this kind of answer."""
-    third = "PublicTestRepair" if kind == "code" else "ProgramOfThought"
-    return tuple(SeedWorkflow(name, hand_made_workflow(name, kind)) for name in names or ("CoT", "CoT-SC", third))
+def seed_workflows(kind: AnswerKind) -> tuple[SeedWorkflow, ...]:
+    """Return the published seeds: CoT, CoT-SC, and a workflow that runs code where code helps with the answer."""
+    names = {
+        "number": ("CoT", "CoT-SC", "ProgramOfThought"),
+        "math": ("CoT", "CoT-SC", "ProgramOfThought"),
+        "code": ("CoT", "CoT-SC", "PublicTestRepair"),
+    }.get(kind, ("CoT", "CoT-SC"))
+    return tuple(SeedWorkflow(name, hand_made_workflow(name, kind)) for name in names)
