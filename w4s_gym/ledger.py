@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable
-from w4s_gym.executors.base import ChatReply, ChatRequest, Executor, MeteredExecutor, Usage, most_tokens
+from w4s_gym.executors.base import ChatReply, ChatRequest, Executor, Usage, most_cost
 
 
 @dataclass(frozen=True)
@@ -196,10 +196,7 @@ async def ask(executor: Executor, request: ChatRequest, ledger: Ledger) -> ChatR
         BudgetExceeded: a cap would be passed; nothing was asked.
         ExecutorUnavailable: the endpoint could not be asked; what it billed before is on the ledger.
     """
-    tokens, dollars = request.n * most_tokens(request), 0.0
-    if isinstance(executor, MeteredExecutor):
-        tokens, dollars = executor.most(request)
-    reserved = await ledger.admit(request.n, tokens, dollars)
+    reserved = await ledger.admit(request.n, *most_cost(executor, request))
     paid = Usage()
     try:
         reply = await executor.complete(request)

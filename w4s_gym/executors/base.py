@@ -131,3 +131,10 @@ def most_tokens(request: ChatRequest) -> int:
     """Return an upper estimate of the tokens of one sample: prompt (a token per 3 bytes) plus the output limit."""
     prompt = sum(len(str(m.get("content", "")).encode()) for m in request.messages)
     return -(-prompt // 3) + 8 * len(request.messages) + request.max_tokens
+
+
+def most_cost(executor: Executor, request: ChatRequest) -> tuple[int, float | None]:
+    """Return upper estimates of (tokens, US dollars) for any executor; those that are not metered cost no dollars."""
+    if isinstance(executor, MeteredExecutor):
+        return executor.most(request)
+    return request.n * most_tokens(request), 0.0

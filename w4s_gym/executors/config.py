@@ -1,0 +1,96 @@
+"""Configuration of an endpoint: one plain-JSON mapping, checked key by key."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+from w4s_gym.errors import ConfigError
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+
+@dataclass(frozen=True)
+class EndpointConfig:
+    """How to reach a model. All values are plain JSON data; no key is ever part of it."""
+
+    base_url: str | None = None
+    """URL that ends before `/chat/completions`; default: the variable `OPENAI_BASE_URL`, else OpenAI's."""
+    key_env: str | None = None
+    """Variable that holds the key; default `OPENAI_API_KEY` (Azure: `AZURE_OPENAI_API_KEY`). An empty string says that
+    the endpoint needs no key. With a `base_url` and no `key_env`, a missing key is taken for "needs none"."""
+    azure_endpoint: str | None = None
+    """Azure resource (`https://<name>.openai.azure.com`); the model is then the name of the deployment."""
+    azure_api_version: str | None = None
+    """API version that Azure demands."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of the request body, for instance `{"reasoning_effort": "low"}`."""
+    price: Mapping[str, float] | None = None
+    """US dollars per million tokens: `{"input": ..., "output": ..., "cached_input": ...}` (the last is optional).
+    Default: the price list of the package genai-prices."""
+    capabilities: Mapping[str, bool] = field(default_factory=dict)
+    """What the endpoint is known to support or to refuse; whatever is not named is found out by trying."""
+    context_window: int | None = None
+    """Prompt plus completion tokens that fit; replies that end there are complete as far as the server goes."""
+    attempt_seconds: float = 180.0
+    """Deadline of one HTTP exchange."""
+    call_seconds: float = 900.0
+    """Deadline of a call with all its retries, counted from its first attempt."""
+    attempts: int = 8
+    """Most HTTP exchanges for one answer."""
+    backoff_seconds: float = 0.5
+    """Scale of the random exponential pause between attempts."""
+    reasks: int = 3
+    """How often a reply that the server spoilt (empty, cut short, not the promised JSON) is asked for again."""
+    concurrency: int = 64
+    """Most exchanges in flight at once; the pool finds out how many the endpoint takes."""
+
+    @classmethod
+    def from_json(cls, config: Mapping[str, Any] | None) -> EndpointConfig:
+        """Read a mapping.
+
+        Raises:
+            ConfigError: an unknown key or a value that cannot be used.
+        """
+        config = dict(config or {})
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(config) - known)
+        if unknown:
+            raise ConfigError(
+                f"executor config: unknown {', '.join(unknown)}; expected some of {', '.join(sorted(known))}"
+            )
+        if "api_key" in config.get("extra", {}):
+            raise ConfigError("executor config: put the key into an environment variable and its name into key_env")
+        made = cls(**config)
+        made._check()
+        return made
+
+    def _check(self) -> None:
+        if self.azure_endpoint and not self.azure_api_version:
+            raise ConfigError("executor config: azure_endpoint needs azure_api_version, for instance '2024-10-21'")
+        if self.azure_endpoint and self.base_url:
+            raise ConfigError("executor config: expected base_url or azure_endpoint, got both")
+        for name in ("attempt_seconds", "call_seconds", "attempts", "concurrency"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"executor config: expected {name} > 0; got {getattr(self, name)!r}")
+        if self.price is not None and not {"input", "output"} <= set(self.price) <= {"input", "output", "cached_input"}:
+            raise ConfigError(
+                'executor config: expected price {"input": $ per million tokens, "output": ..., "cached_input": ...}; '
+                f"got {dict(self.price)!r}"
+            )
+
+    @property
+    def url(self) -> str:
+        """The URL that requests go to."""
+        return self.azure_endpoint or self.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+
+    @property
+    def endpoint(self) -> str:
+        """The URL without what may be secret (user, password, query): safe for names, logs and cache keys."""
+        parts = urlsplit(self.url)
+        host = parts.hostname or ""
+        port = f":{parts.port}" if parts.port else ""
+        return f"{parts.scheme}://{host}{port}{parts.path}".rstrip("/")

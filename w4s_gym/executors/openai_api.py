@@ -1,0 +1,202 @@
+"""Any OpenAI-compatible endpoint as an executor: OpenAI, Azure, vLLM, llama.cpp, Ollama, LM Studio and others."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from w4s_gym.errors import ExecutorUnavailable, RequestRefused
+from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Usage, most_tokens
+from w4s_gym.executors.batching import collect
+from w4s_gym.executors.config import EndpointConfig
+from w4s_gym.executors.dialect import Dialect, Feature, body, sample_seed
+from w4s_gym.executors.exchange import Answer, Exchange, Refused
+from w4s_gym.executors.keys import find_key
+from w4s_gym.executors.pricing import price_of
+
+_log = logging.getLogger(__name__)
+_MOST_SAMPLES = 64
+_SMALLEST_OUTPUT = 16
+_SMALLEST_WINDOW = 512
+
+
+class OpenAIExecutor:
+    """Asks one model of one endpoint.
+
+    What the endpoint supports (`n`, `seed`, JSON schemas, ...) is found out by trying, not by its name. A reply that
+    the server spoilt - empty, cut before the token limit, or not the JSON object it had promised - is billed, counted
+    by kind and asked for again; a failure of the endpoint is never handed on as an answer.
+    """
+
+    simulated = False
+
+    def __init__(self, spec: str, config: Mapping[str, Any] | None = None) -> None:
+        """Prepare the executor `openai:<model>`; nothing is sent.
+
+        Args:
+            spec: `openai:<model>` (Azure: `openai:<deployment>`).
+            config: fields of `EndpointConfig`.
+
+        Raises:
+            ConfigError: an unusable config, or no key.
+        """
+        self.name = spec
+        self.config = EndpointConfig.from_json(config)
+        self.model = spec.partition(":")[2]
+        self.identity = json.dumps([self.config.endpoint, self.model, self.config.extra], sort_keys=True)
+        self.spent = Usage()
+        """Everything that this executor paid, calls whose caller was cancelled included."""
+        self._dialect = Dialect(self.config.capabilities)
+        self._price = price_of(self.model, self.config)
+        self._exchange = Exchange(self.config, find_key(self.config))
+        self._window = self.config.context_window
+
+    def __repr__(self) -> str:
+        return f"OpenAIExecutor({self.name!r}, endpoint={self.config.endpoint!r})"
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """Answer one request with `request.n` samples.
+
+        Raises:
+            ExecutorUnavailable: the endpoint could not be asked; `usage` holds what was billed nevertheless.
+            RequestRefused: the endpoint refuses this request as such.
+        """
+        return await collect(self.ask, request, self.batch_size())
+
+    def batch_size(self) -> int:
+        """Return how many samples one exchange may bring, as far as is known."""
+        return 1 if self._dialect.takes("n") is False else _MOST_SAMPLES
+
+    def most(self, request: ChatRequest) -> tuple[int, float | None]:
+        """Return upper estimates of (tokens, US dollars) of a request."""
+        tokens = request.n * most_tokens(request)
+        output = request.n * request.max_tokens
+        return tokens, self._price(tokens - output, output, 0)
+
+    async def ask(self, request: ChatRequest) -> ChatReply:
+        """Make one exchange, and further ones for samples that the server spoilt.
+
+        Raises:
+            ExecutorUnavailable: no answer after all retries.
+            RequestRefused: the endpoint refuses this request as such.
+        """
+        before = Usage()
+        wanted = self._fitted(request)
+        ended_at: int | None = None
+        for reask in range(self.config.reasks + 1):
+            seed = sample_seed(request, request.sample_index, reask)
+            try:
+                answer, features = await self._send(wanted, seed)
+            except ExecutorUnavailable as error:
+                spent = error.usage or Usage()
+                self.spent = self.spent + spent
+                raise ExecutorUnavailable(str(error), before + spent) from None
+            if len(answer.completions) < wanted.n:
+                self._dialect.refuse("n")
+            if self._was_cut(answer, wanted):
+                total = answer.prompt_tokens + answer.completion_tokens
+                if total == ended_at and total >= _SMALLEST_WINDOW:
+                    self._window = total  # twice at the same place: not an accident but the end of the context window
+                ended_at = total
+            cut = self._was_cut(answer, wanted)
+            samples = answer.completions[: wanted.n]
+            spoilt = tuple(c for c in samples if _spoilt(c, cut, wanted, features))
+            kept = tuple(c for c in samples if c not in spoilt)
+            if not kept and reask == self.config.reasks:
+                kept, spoilt = samples[:1], samples[1:]
+            usage = self._usage(answer, wanted, spoilt)
+            self.spent = self.spent + usage
+            before = before + usage
+            if kept:
+                return ChatReply(kept, before)
+            wanted = replace(wanted, n=1)
+        raise AssertionError("the last re-ask returns")
+
+    async def close(self) -> None:
+        """Close the connections. May be called twice."""
+        await self._exchange.close()
+
+    async def _send(self, request: ChatRequest, seed: int) -> tuple[Answer, frozenset[Feature]]:
+        """Post a request, leaving out what the endpoint turns out not to support."""
+        dropped: frozenset[Feature] = frozenset()
+        while True:
+            features = self._dialect.features(request, dropped)
+            try:
+                answer = await self._exchange.post(self.model, body(request, features, seed))
+            except Refused as refusal:
+                feature = self._dialect.next_to_drop(features, str(refusal))
+                if feature is None:
+                    raise RequestRefused(f"{self.name} refuses this request: {refusal}") from None
+                _log.info("%s refuses %r (%s); trying without", self.name, feature, refusal)
+                dropped |= {feature}
+                continue
+            self._dialect.learn(features, dropped)
+            return answer, features
+
+    def _fitted(self, request: ChatRequest) -> ChatRequest:
+        """Lower the output limit to what the context window leaves, if the window is known from the config."""
+        window = self.config.context_window
+        if window is None:
+            return request
+        prompt = most_tokens(request) - request.max_tokens
+        return replace(request, max_tokens=max(_SMALLEST_OUTPUT, min(request.max_tokens, window - prompt)))
+
+    def _was_cut(self, answer: Answer, request: ChatRequest) -> bool:
+        """Tell whether the server stopped a sample before the token limit and before the context window was full."""
+        if not answer.metered or answer.completion_tokens >= request.max_tokens:
+            return False
+        return answer.prompt_tokens + answer.completion_tokens != self._window
+
+    def _usage(self, answer: Answer, request: ChatRequest, spoilt: tuple[Completion, ...]) -> Usage:
+        dollars = None
+        if answer.metered:
+            dollars = self._price(answer.prompt_tokens, answer.completion_tokens, answer.cached_tokens)
+        return Usage(
+            calls=len(answer.completions),
+            prompt_tokens=answer.prompt_tokens,
+            completion_tokens=answer.completion_tokens,
+            dollars=dollars,
+            seconds=answer.seconds,
+            empty=sum(_is_empty(c) for c in answer.completions),
+            truncated=sum(c.finish_reason == "length" for c in answer.completions),
+            # What the caller gets is judged by the caller, who knows what it can read.
+            malformed=sum(_breaks_json(c, request.json_keys) for c in spoilt) if _wants_json(request) else 0,
+            unanswered=answer.unanswered,
+        )
+
+
+def _is_empty(completion: Completion) -> bool:
+    return not completion.text.strip() and not completion.tool_calls
+
+
+def _wants_json(request: ChatRequest) -> bool:
+    return bool(request.json_keys) or request.json_mode
+
+
+def _breaks_json(completion: Completion, keys: tuple[str, ...]) -> bool:
+    """Tell whether a finished text is not one JSON object with at least these keys."""
+    if _is_empty(completion) or completion.finish_reason != "stop":
+        return False
+    try:
+        found = json.loads(completion.text)
+    except (ValueError, RecursionError):
+        return True
+    return not isinstance(found, dict) or not set(keys) <= set(found)
+
+
+def _spoilt(completion: Completion, cut: bool, request: ChatRequest, features: frozenset[Feature]) -> bool:
+    """Tell whether the server, not the model, is to blame for a useless reply.
+
+    A reply that ends at the token limit is the model's own doing, and so is bad JSON from a server that was not asked
+    to enforce it.
+    """
+    if completion.finish_reason == "length":
+        return cut
+    if _is_empty(completion):
+        return completion.finish_reason == "stop"
+    if "json_schema" in features:
+        return _breaks_json(completion, request.json_keys)
+    return "json_mode" in features and _breaks_json(completion, ())
