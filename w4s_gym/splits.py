@@ -53,13 +53,12 @@ def make_split(
     """
     if validation_size < 1 or test_size < 1:
         raise ConfigError(f"expected split sizes of at least 1; got {validation_size} and {test_size}")
-    unique = _without_repeats(items)
     if kind == "published":
         if published is None:
             raise ConfigError('expected kind="seeded": this benchmark has no published lists')
-        validation, test = _published(unique, published)
+        validation, test = _published(items, published)
     elif kind == "seeded":
-        validation, test = _seeded(unique, validation_size, test_size, seed)
+        validation, test = _seeded(_without_repeats(items), validation_size, test_size, seed)
     else:
         raise ConfigError(f'expected kind "seeded" or "published"; got {kind!r}')
     validation, test = validation[:validation_size], test[:test_size]
@@ -101,8 +100,7 @@ def _seeded(items: Sequence[Item], validation_size: int, test_size: int, seed: i
 
 def _published(items: Sequence[Item], published: tuple[Sequence[str], Sequence[str]]) -> tuple[list[Item], list[Item]]:
     by_id = {item.id: item for item in items}
-    validation = [by_id[id] for id in published[0] if id in by_id]
-    test = [by_id[id] for id in published[1] if id in by_id]
+    validation, test = (_without_repeats([by_id[id] for id in ids if id in by_id]) for ids in published)
     if not validation or not test:
         raise ConfigError("expected the published ids in the data; found none of them on at least one side")
     questions = {item.identity for item in validation}

@@ -22,7 +22,7 @@ from w4s_gym.benchmark import Item, RunTests
 from w4s_gym.errors import ConfigError, SandboxUnavailable
 from w4s_gym.scoring.text import LONGEST_TAIL, last_boxed, marked_answer
 
-LONGEST_EXPRESSION = 2_000
+LONGEST_EXPRESSION = 500
 """Characters; a longer answer scores 0 unless it is the gold text."""
 
 COMPARE_SECONDS = 5.0
