@@ -61,15 +61,24 @@ class Child:
         handler: CallHandler | None = None,
         slots: Slots | None = None,
         on_peer: Callable[[Child, bytes], None] | None = None,
-        layers: tuple[str, ...] = (),
+        layers: tuple[str, ...] | None = None,
     ) -> None:
-        """Prepare a run; `slots` is taken while the child computes, and free while it waits for the host."""
+        """Prepare a run.
+
+        Args:
+            zygote: forks the child.
+            limits: of this run.
+            handler: answers calls; without one, a call ends the run.
+            slots: one is taken while the child computes, and free while it waits for the host.
+            on_peer: takes messages for the other child of a test run.
+            layers: kernel filters to apply; default: all that the machine has.
+        """
         self._zygote = zygote
         self._limits = limits
         self._handler = handler
         self._slots = slots
         self._on_peer = on_peer
-        self._layers = layers
+        self._layers = zygote.layers if layers is None else layers
         self._loop = asyncio.get_running_loop()
         self._inbox = bytearray()
         self._outbox = bytearray()

@@ -10,7 +10,11 @@ from w4s_gym.errors import ConfigError
 
 Level = Literal["L0", "L1", "L2", "L3", "LX"]
 """Isolation: L0 a process with resource limits and a clean environment; L1 adds a seccomp allowlist without any file
-access; L2 adds Landlock; L3 adds namespaces (bubblewrap). LX: the operator runs all of this inside a container or VM."""
+access; L2 adds Landlock; L3 adds namespaces (bubblewrap); LX: all of it runs inside a container or virtual machine that
+the operator set up for it and declares."""
+
+LEVELS: tuple[Level, ...] = ("L0", "L1", "L2", "L3", "LX")
+"""From weakest to strongest."""
 
 
 @dataclass(frozen=True)

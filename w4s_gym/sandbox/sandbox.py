@@ -8,8 +8,10 @@ import weakref
 from typing import Any
 
 from w4s_gym.errors import SandboxUnavailable
+from w4s_gym.sandbox import bubblewrap
 from w4s_gym.sandbox.child import Child, Ending, Slots
-from w4s_gym.sandbox.config import IsolationReport, LayerResult, SandboxConfig
+from w4s_gym.sandbox.config import IsolationReport, SandboxConfig
+from w4s_gym.sandbox.isolation import accept, probe
 from w4s_gym.sandbox.test_runs import run_pair
 from w4s_gym.sandbox.types import (
     PROGRAM_LIMITS,
@@ -37,13 +39,13 @@ class Sandbox:
     and is called at interpreter exit.
     """
 
-    def __init__(self, config: SandboxConfig = SandboxConfig()) -> None:
+    def __init__(self, config: SandboxConfig | None = None) -> None:
         """Keep the options.
 
         Args:
-            config: required isolation level, number of children and packages.
+            config: required isolation level, number of children and packages (default: `SandboxConfig()`).
         """
-        self._config = config
+        self._config = config or SandboxConfig()
         self._lock = threading.Lock()
         self._zygotes: list[ZygoteProcess] = []
         self._report: IsolationReport | None = None
@@ -51,6 +53,7 @@ class Sandbox:
         self._running: Slots | None = None
         self._workflows: Slots | None = None
         self._closed = False
+        self._box: str | None = None
         self._finalizer = weakref.finalize(self, _close_all, self._zygotes)
 
     def report(self) -> IsolationReport:
@@ -180,11 +183,33 @@ class Sandbox:
         for old in [z for z in self._zygotes if z.lost or not z.active]:
             old.close()
             self._zygotes.remove(old)
-        zygote = ZygoteProcess(self._config.packages, self._config.zygote_timeout)
-        zygote.start()
-        if self._report is None:
-            self._report = IsolationReport("L0", "not probed yet", (LayerResult("process", True, "resource limits"),))
+        zygote = self._start() if self._report is None else self._restart()
         self._zygotes.append(zygote)
+        return zygote
+
+    def _start(self) -> ZygoteProcess:
+        """Start the first zygote, in a box if that works, and find out the isolation level."""
+        self._box = bubblewrap.find()
+        no_box = "" if self._box else bubblewrap.NOT_INSTALLED
+        try:
+            zygote = self._restart()
+        except SandboxUnavailable as error:
+            if self._box is None:
+                raise
+            no_box = bubblewrap.explain(str(error))
+            self._box = None
+            zygote = self._restart()
+        try:
+            self._report = accept(probe(zygote, no_box), self._config)
+        except BaseException:
+            zygote.close()
+            raise
+        return zygote
+
+    def _restart(self) -> ZygoteProcess:
+        """Start a zygote of the kind that was probed."""
+        zygote = ZygoteProcess(self._config.packages, self._config.zygote_timeout, self._box)
+        zygote.start()
         return zygote
 
 

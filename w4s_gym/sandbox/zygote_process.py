@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from w4s_gym.errors import ConfigError, SandboxUnavailable
+from w4s_gym.sandbox import bubblewrap
 from w4s_gym.sandbox.inside import frames
 
 INSIDE = Path(__file__).parent / "inside"
@@ -52,9 +53,16 @@ class ZygoteLost(Exception):
 class ZygoteProcess:
     """A running zygote. After `start`, use it from one event loop, or blocking (`call_blocking`) before that."""
 
-    def __init__(self, packages: tuple[str, ...], timeout: float) -> None:
-        """Start nothing yet."""
+    def __init__(self, packages: tuple[str, ...], timeout: float, box: str | None = None) -> None:
+        """Start nothing yet.
+
+        Args:
+            packages: modules outside the standard library to load.
+            timeout: seconds without a sign of life that count as hung.
+            box: path of bubblewrap, to run inside of it.
+        """
         self._packages = packages
+        self._box = box
         self._timeout = timeout
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -67,6 +75,16 @@ class ZygoteProcess:
         self._next_id = 0
         self.lost = False
         self.hello: dict[str, Any] = {}
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Kernel filters that the machine does not offer, and why."""
+        return self.hello.get("missing", {})
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Kernel filters that children get."""
+        return tuple(name for name in ("landlock", "seccomp") if name not in self.missing)
 
     @property
     def spawned(self) -> int:
@@ -94,6 +112,9 @@ class ZygoteProcess:
             "TZ": "UTC",
         }
         command = [interpreter(), "-S", "-s", "-P", "-B", "-c", _BOOTSTRAP, str(INSIDE)]
+        locations = _locations(self._packages)
+        if self._box is not None:
+            command = bubblewrap.wrap(self._box, command, INSIDE, _package_paths(locations))
         with theirs:
             self._process = subprocess.Popen(
                 command,
@@ -106,7 +127,7 @@ class ZygoteProcess:
             )
         self._control = ours
         ours.settimeout(self._timeout)
-        options = {"packages": list(self._packages), "locations": _locations(self._packages)}
+        options = {"packages": list(self._packages), "locations": locations}
         try:
             ours.sendall(frames.pack(frames.CONTROL, options))
             header = _recv_exactly(ours, frames.HEADER.size)
@@ -131,6 +152,12 @@ class ZygoteProcess:
         self._control.setblocking(False)
         self._loop = loop
         loop.add_reader(self._control.fileno(), self._readable)
+
+    def detach(self) -> None:
+        """Leave the event loop (which may be closed already)."""
+        if self._loop is not None and not self._loop.is_closed() and self._control is not None:
+            self._loop.remove_reader(self._control.fileno())
+        self._loop = None
 
     def spawn(self, request: dict[str, Any], channel: socket.socket, on_exit: Callable[[Exit | None], None]) -> int:
         """Fork a child with `channel` (which is closed here); `on_exit(None)` means that the zygote was lost."""
@@ -255,6 +282,15 @@ def _locations(packages: tuple[str, ...]) -> dict[str, str]:
         path = Path(spec.origin)
         found[name] = str(path.parent.parent if path.name == "__init__.py" else path.parent)
     return found
+
+
+def _package_paths(locations: dict[str, str]) -> list[Path]:
+    """Return the directories (or files) of the packages, with the folder of libraries that wheels put beside them."""
+    paths = []
+    for name, directory in locations.items():
+        candidates = (Path(directory, name), Path(directory, f"{name}.py"), Path(directory, f"{name}.libs"))
+        paths += [path for path in candidates if path.exists()]
+    return paths
 
 
 def _recv_exactly(sock: socket.socket, size: int) -> bytes:

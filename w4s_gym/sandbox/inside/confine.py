@@ -1,4 +1,4 @@
-"""Confinement of the calling process: user, resource limits, parent-death signal."""
+"""Confinement of a process: its user, its resource limits, and the kernel filters of a child."""
 
 from __future__ import annotations
 
@@ -10,42 +10,38 @@ import signal
 import sys
 from typing import Any
 
-PR_SET_PDEATHSIG = 1
-PR_SET_DUMPABLE = 4
-PR_SET_NO_NEW_PRIVS = 38
+from . import landlock, seccomp
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
 UNUSED_UIDS = range(60706, 61184)
 """User ids that neither distributions nor systemd hand out."""
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _prctl(option: int, value: int) -> bool:
-    return _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) == 0
+_libc: Any = ctypes.CDLL(None, use_errno=True)
 
 
 def drop_user() -> str:
-    """Become an unprivileged user if this is root; return what was done."""
+    """Become an unprivileged user if this is root; return what was done, or why it was not."""
     if os.geteuid() != 0:
-        return f"already the ordinary user {os.geteuid()}"
+        return f"runs as the ordinary user {os.geteuid()}"
     uid = UNUSED_UIDS[os.getpid() % len(UNUSED_UIDS)]
     try:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
     except OSError as error:
-        return f"could not leave root: {error.strerror}"
-    return f"root became user {uid}"
+        return f"stays root, could not become another user: {error.strerror}"
+    return f"root became the unused user {uid}"
 
 
 def harden(die_with_parent: bool) -> None:
-    """Forbid gaining privileges and core dumps of this process and its children (Linux)."""
+    """Forbid this process and its children new privileges, core dumps and inspection by others (Linux)."""
     if sys.platform != "linux":
         return
-    _prctl(PR_SET_NO_NEW_PRIVS, 1)
-    _prctl(PR_SET_DUMPABLE, 0)
+    _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     if die_with_parent:
-        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 
 def address_space() -> int:
@@ -78,3 +74,46 @@ def limit_resources(limits: dict[str, Any], base_memory: int) -> None:
         except (ValueError, OSError):
             if which != resource.RLIMIT_AS:  # macOS refuses this one: memory is watched from outside there
                 raise
+
+
+class KernelFilters:
+    """Landlock and seccomp, prepared once in the zygote and applied in each child."""
+
+    def __init__(self) -> None:
+        """Prepare what the kernel offers; `missing` says what it does not, and why."""
+        self.missing: dict[str, str] = {}
+        self._ruleset = -1
+        self._filter: seccomp.Filter | None = None
+        self.landlock_abi = 0
+        if sys.platform != "linux":
+            self.missing = {"landlock": "Landlock is a Linux feature", "seccomp": "seccomp is a Linux feature"}
+            return
+        try:
+            self.landlock_abi = landlock.abi()
+            self._ruleset = landlock.deny_all()
+        except OSError as error:
+            self.missing["landlock"] = landlock.explain(error)
+        try:
+            self._filter = seccomp.Filter()
+        except OSError as error:
+            self.missing["seccomp"] = str(error.strerror)
+
+    def enter_landlock(self, layers: list[str]) -> None:
+        """Apply Landlock in a child if it is among the layers, and drop the ruleset's descriptor.
+
+        Raises:
+            OSError: the kernel refused.
+        """
+        if "landlock" in layers and self._ruleset >= 0:
+            landlock.restrict(self._ruleset)
+        if self._ruleset >= 0:
+            os.close(self._ruleset)
+
+    def enter_seccomp(self, layers: list[str]) -> None:
+        """Apply the system call filter in a child if it is among the layers; nothing can be set up after it.
+
+        Raises:
+            OSError: the kernel refused.
+        """
+        if "seccomp" in layers and self._filter is not None:
+            self._filter.install(os.getpid())

