@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 
@@ -35,7 +35,7 @@ from w4s_gym.reward import RewardRule
 from w4s_gym.sandbox import Sandbox, SandboxConfig
 from w4s_gym.sandbox.types import ErrorReport
 from w4s_gym.spaces import UnicodeText
-from w4s_gym.splits import Split, make_split
+from w4s_gym.splits import Split, SplitKind, make_split
 from w4s_gym.state import Attempt, DesignState, FailureCase, TaskCard
 
 Transition = tuple[str, float, bool, bool, dict[str, Any]]
@@ -53,7 +53,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
     Source of the method: W4S, arXiv 2504.04785.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "human"], "render_fps": 1}
+    metadata = {"render_modes": ["ansi", "human"], "render_fps": 1}  # noqa: RUF012  (as in gymnasium.Env)
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         validation_size: int | None = None,
         test_size: int | None = None,
         split_seed: int = 0,
-        split: str = "seeded",
+        split: SplitKind = "seeded",
         limits: dict[str, Any] | None = None,
         budget: dict[str, Any] | None = None,
         sandbox: dict[str, Any] | None = None,
@@ -256,7 +256,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         candidate = self.evaluate_candidates([action])[0]
         return self.advance(candidate)
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """Show the current workflow, the accuracy history and the last failures; `ansi` returns the text."""
         if self.render_mode is None:
             gym.logger.warn("render() was called without a render mode; make the environment with render_mode='ansi'")

@@ -27,7 +27,7 @@ class FoldRepairs(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
         gym.Wrapper.__init__(self, env)
         self._repair = repair
 
-    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:  # type: ignore[override]
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Step until the action is measured or skipped."""
         base = self.env.unwrapped
         assert isinstance(base, WorkflowDesignEnv)
