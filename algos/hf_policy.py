@@ -1,0 +1,255 @@
+"""A trainable policy on any causal language model of transformers: full weights or LoRA, one class for all sizes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from w4s_gym.algos.policy import Message, Sample
+from w4s_gym.algos.regression import Codec, has_fast_bfloat16
+from w4s_gym.algos.seeding import derive_seed
+from w4s_gym.errors import ConfigError
+
+PLAIN_CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] + ':\n' + message['content'] + '\n\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'assistant:\n' }}{% endif %}"
+)
+"""Used for base models, whose tokenizers have no chat template."""
+
+
+@dataclass(frozen=True)
+class HFConfig:
+    """Options of a policy on a transformers model."""
+
+    temperature: float = 0.5
+    """Sampling temperature; 0 takes the most likely token."""
+    top_p: float = 1.0
+    """Nucleus: the smallest set of tokens with this probability is sampled from."""
+    max_new_tokens: int = 4096
+    prompt_style: Literal["full", "compact"] = "full"
+    """Which observation it wants from the environment."""
+    lora_rank: int = 0
+    """Rank of the trained LoRA adapters; 0 trains all weights."""
+    lora_alpha: int = 16
+    lora_targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    """Names of the layers that get adapters, for instance `("q_proj", "v_proj")`."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the weights. `auto`: bfloat16 on a GPU that has it, float32 otherwise (a CPU trains through autocast)."""
+    device: str = "auto"
+    """`auto`: the first GPU, else the CPU."""
+    rows_per_pass: int = 64
+    """Samples that are generated together; more are cut into several passes."""
+
+    def __post_init__(self) -> None:
+        """Reject values that cannot be used."""
+        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.max_new_tokens < 1 or self.rows_per_pass < 1:
+            raise ConfigError(
+                "expected temperature >= 0, 0 < top_p <= 1, max_new_tokens >= 1 and rows_per_pass >= 1; "
+                f"got {self.temperature}, {self.top_p}, {self.max_new_tokens} and {self.rows_per_pass}"
+            )
+
+
+class HFPolicy:
+    """Samples from and exposes for training a causal language model.
+
+    Each sample has a random stream of its own, made of the seed, the conversation and the sample's number, so what is
+    sampled beside it does not change it (up to rounding of the batched matrix products).
+    """
+
+    def __init__(self, source: str | Path, name: str = "", config: HFConfig | None = None) -> None:
+        """Load a model and its tokenizer.
+
+        Args:
+            source: name on the Hugging Face hub, or a folder.
+            name: name in tables (default: `hf:<source>`).
+            config: options.
+
+        Raises:
+            ConfigError: the model cannot be loaded, or the options do not fit it.
+        """
+        self.name = name or f"hf:{source}"
+        self.config = config or HFConfig()
+        self.prompt_style = self.config.prompt_style
+        self.device = torch.device(_pick_device(self.config.device))
+        dtype = _pick_dtype(self.config.dtype, self.device)
+        try:
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(str(source))
+            base = AutoModelForCausalLM.from_pretrained(str(source), dtype=dtype)
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"expected a causal language model of transformers by name or folder; could not load {str(source)!r}: "
+                f"{error}"
+            ) from error
+        if self.tokenizer.chat_template is None:
+            warnings.warn(f"{self.name}: the tokenizer has no chat template; using `role:` lines", stacklevel=2)
+            self.tokenizer.chat_template = PLAIN_CHAT_TEMPLATE
+        if self.tokenizer.eos_token_id is None:
+            raise ConfigError(f"{self.name}: expected a tokenizer with an end-of-sequence token")
+        if self.tokenizer.pad_token_id is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        self.codec = Codec(self.tokenizer, self.tokenizer.eos_token_id)
+        self.context: int = base.config.get_text_config().max_position_embeddings
+        self._ends = _end_tokens(base, self.tokenizer.eos_token_id)
+        self.model: Any = self._with_adapters(base).to(self.device)
+        self.model.eval()
+
+    def sample(self, conversations: Sequence[Sequence[Message]], m: int, seed: int) -> list[list[Sample]]:
+        """Write `m` texts for each conversation (see `Policy.sample`).
+
+        Raises:
+            ConfigError: a conversation leaves no room in the model's context.
+        """
+        prompts = [self.codec.prompt(conversation) for conversation in conversations]
+        for prompt in prompts:
+            if len(prompt) + self.config.max_new_tokens > self.context:
+                raise ConfigError(
+                    f"{self.name}: a conversation of {len(prompt)} tokens and max_new_tokens="
+                    f"{self.config.max_new_tokens} pass the model's context of {self.context}; lower max_new_tokens, "
+                    "use prompt_style='compact' or a shorter window"
+                )
+        jobs: list[tuple[list[int], int]] = []
+        seen: dict[tuple[int, ...], int] = {}
+        for prompt in prompts:
+            # The same conversation twice in one call means two independent sets of samples.
+            occurrence = seen[tuple(prompt)] = seen.get(tuple(prompt), -1) + 1
+            identity = " ".join(map(str, prompt))
+            jobs += [(prompt, derive_seed(seed, identity, occurrence, i)) for i in range(m)]
+        order = sorted(range(len(jobs)), key=lambda i: len(jobs[i][0]))
+        samples: dict[int, Sample] = {}
+        for start in range(0, len(order), self.config.rows_per_pass):
+            part = order[start : start + self.config.rows_per_pass]
+            samples.update(zip(part, self._generate([jobs[i] for i in part]), strict=True))
+        return [[samples[i * m + j] for j in range(m)] for i in range(len(prompts))]
+
+    def save(self, folder: Path) -> None:
+        """Write weights (only the adapters of a LoRA policy) and tokenizer."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote into this policy; the optimizer may keep pointing at the same parameters.
+
+        Raises:
+            ConfigError: the folder holds no weights, or weights of another model.
+        """
+        from safetensors.torch import load_file
+
+        file = folder / ("adapter_model.safetensors" if self.config.lora_rank else "model.safetensors")
+        if not file.exists():
+            raise ConfigError(f"expected weights that this policy saved; there is no file {file}")
+        weights = load_file(file)
+        if self.config.lora_rank:
+            from peft import set_peft_model_state_dict
+
+            result = set_peft_model_state_dict(self.model, weights)
+            unexpected = list(result.unexpected_keys)
+        else:
+            result = self.model.load_state_dict(weights, strict=False)
+            self.model.tie_weights()
+            unexpected = list(result.unexpected_keys)
+        if unexpected:
+            raise ConfigError(f"{file} holds weights of another model, for instance {unexpected[:3]}")
+
+    def _with_adapters(self, base: Any) -> Any:
+        if not self.config.lora_rank:
+            return base
+        from peft import LoraConfig, get_peft_model
+
+        targets = self.config.lora_targets
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # of the adapters' first weights
+            return get_peft_model(
+                base,
+                LoraConfig(
+                    r=self.config.lora_rank,
+                    lora_alpha=self.config.lora_alpha,
+                    target_modules=targets if isinstance(targets, str) else list(targets),
+                    task_type="CAUSAL_LM",
+                ),
+            )
+
+    @torch.no_grad()
+    def _generate(self, jobs: Sequence[tuple[list[int], int]]) -> list[Sample]:
+        """Generate one sample per (prompt, seed)."""
+        width = max(len(prompt) for prompt, _ in jobs)
+        pad = self.tokenizer.pad_token_id
+        ids = torch.full((len(jobs), width), pad, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for i, (prompt, _) in enumerate(jobs):
+            ids[i, width - len(prompt) :] = torch.tensor(prompt)
+            mask[i, width - len(prompt) :] = 1
+        processors = LogitsProcessorList()
+        if self.config.temperature > 0:
+            processors.append(TemperatureLogitsWarper(self.config.temperature))
+            if self.config.top_p < 1:
+                processors.append(TopPLogitsWarper(self.config.top_p))
+            processors.append(_GumbelNoise([seed for _, seed in jobs]))
+        self.model.eval()
+        out = self.model.generate(
+            input_ids=ids.to(self.device),
+            attention_mask=mask.to(self.device),
+            logits_processor=processors,
+            generation_config=GenerationConfig(
+                do_sample=False,  # the noise makes the most likely token a sample
+                max_new_tokens=self.config.max_new_tokens,
+                pad_token_id=pad,
+                eos_token_id=self._ends,
+            ),
+        )[:, width:].tolist()
+        samples = []
+        for (prompt, _), tokens in zip(jobs, out, strict=True):
+            end = next((i for i, token in enumerate(tokens) if token in self._ends), None)
+            written = tokens if end is None else tokens[:end]
+            text = self.tokenizer.decode(written, skip_special_tokens=True)
+            samples.append(Sample(text, end is None, len(prompt), len(written) + (end is not None)))
+        return samples
+
+
+class _GumbelNoise(LogitsProcessor):
+    """Adds Gumbel noise, so that the largest logit is a sample of the softmax; one random stream per row.
+
+    The noise is drawn on the CPU: a seed means the same noise on every device.
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        noise = torch.empty(scores.shape, dtype=torch.float32)
+        for row, generator in zip(noise, self._generators, strict=True):
+            row.exponential_(generator=generator)
+        return scores - noise.log().to(scores)  # type: ignore[return-value]
+
+
+def _pick_device(device: str) -> str:
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    if dtype == "auto":
+        return torch.bfloat16 if device.type == "cuda" and has_fast_bfloat16(device) else torch.float32
+    return torch.bfloat16 if dtype == "bfloat16" else torch.float32
+
+
+def _end_tokens(model: Any, eos_token_id: int) -> list[int]:
+    """Tokens that end a turn: the tokenizer's, and those of the model's own generation settings."""
+    configured = model.generation_config.eos_token_id
+    more = configured if isinstance(configured, list) else [configured]
+    return sorted({eos_token_id, *(token for token in more if token is not None)})

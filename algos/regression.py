@@ -1,0 +1,256 @@
+"""Reward-weighted regression on chat rows: loss = mean over rows of weight_i x mean token cross-entropy of target_i.
+
+Only the target's tokens carry loss. Rows are batched with left padding to the longest of the batch, similar lengths
+together, so that every target ends at the right edge and logits are computed for the targets' tail only.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+
+from w4s_gym.algos.policy import Message
+from w4s_gym.algos.seeding import derive_seed
+from w4s_gym.errors import ConfigError
+
+IGNORED = -100
+"""Label of tokens without loss (prompt and padding)."""
+
+
+@dataclass(frozen=True)
+class WeightedText:
+    """One training row: write `action` after `messages`, with a weight."""
+
+    messages: tuple[Message, ...]
+    action: str
+    weight: float
+    truncated: bool = False
+    """The policy stopped at its token limit: the end-of-turn token is no part of the target."""
+
+
+@dataclass(frozen=True)
+class EncodedRow:
+    """A row as tokens."""
+
+    prompt: tuple[int, ...]
+    target: tuple[int, ...]
+    weight: float
+
+    @property
+    def length(self) -> int:
+        """Number of tokens."""
+        return len(self.prompt) + len(self.target)
+
+
+class Codec:
+    """Turns chat rows into tokens the way the policy reads and writes them."""
+
+    def __init__(self, tokenizer: Any, end_token: int) -> None:
+        """Wrap a transformers tokenizer that has a chat template; `end_token` ends an assistant's turn."""
+        self.tokenizer = tokenizer
+        self.end_token = end_token
+
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
+        """Tokens of a conversation, up to where the assistant starts to write."""
+        text = self.tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def target(self, action: str, truncated: bool = False) -> list[int]:
+        """Tokens of what the assistant wrote, with the end-of-turn token unless it was cut off before it."""
+        tokens = list(self.tokenizer(action, add_special_tokens=False)["input_ids"])
+        return tokens if truncated else [*tokens, self.end_token]
+
+    def encode(self, row: WeightedText) -> EncodedRow:
+        """Tokens of a row."""
+        return EncodedRow(tuple(self.prompt(row.messages)), tuple(self.target(row.action, row.truncated)), row.weight)
+
+
+@dataclass(frozen=True)
+class RegressionConfig:
+    """How to fit weighted rows."""
+
+    lr: float = 2e-5
+    """Learning rate of AdamW."""
+    epochs: int = 1
+    """Passes over the rows of one call of `fit`."""
+    rows_per_step: int = 16
+    """Rows behind one optimizer step."""
+    tokens_per_pass: int = 4096
+    """Padded tokens in one forward pass; a step is split into as many passes as it needs, with the same result."""
+    max_tokens: int = 8192
+    """Longer rows are left out, counted and reported, never cut."""
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    """Largest gradient norm."""
+    bfloat16: bool | None = None
+    """Autocast to bfloat16; None means where the device computes with it natively."""
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether matrix products in bfloat16 are native on this device."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+
+
+class RegressionTrainer:
+    """Fits a causal language model to weighted rows; keeps its AdamW state between calls of `fit`."""
+
+    def __init__(self, model: torch.nn.Module, codec: Codec, config: RegressionConfig) -> None:
+        """Prepare to train the parameters of `model` that require a gradient.
+
+        Raises:
+            ConfigError: no parameter of the model can be trained, or a setting cannot be used.
+        """
+        if config.rows_per_step < 1 or config.epochs < 1 or config.tokens_per_pass < 1:
+            raise ConfigError(f"expected rows_per_step, epochs and tokens_per_pass of at least 1; got {config}")
+        self.model = model
+        self.codec = codec
+        self.config = config
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        if not self._parameters:
+            raise ConfigError("expected a model with trainable parameters; all of them are frozen")
+        self._optimizer = torch.optim.AdamW(self._parameters, lr=config.lr, weight_decay=config.weight_decay)
+        self._device = self._parameters[0].device
+        self._autocast = has_fast_bfloat16(self._device) if config.bfloat16 is None else config.bfloat16
+        self._tail_logits = "logits_to_keep" in inspect.signature(_innermost(model).forward).parameters
+
+    def fit(
+        self,
+        rows: Iterable[WeightedText],
+        seed: int,
+        lr_scale: Callable[[float], float] = lambda progress: 1.0,
+        on_step: Callable[[int, int, float], None] | None = None,
+    ) -> dict[str, float]:
+        """Train on rows.
+
+        Args:
+            rows: what to fit; weights need no normalisation.
+            seed: fixes the order of the batches.
+            lr_scale: factor of the learning rate as a function of the progress in [0, 1).
+            on_step: called after each optimizer step with (step, number of steps, loss).
+
+        Returns:
+            Figures: `loss` (mean over steps), `steps`, `rows` (trained on), `rows_too_long` (left out), `tokens`
+            (prompt and target tokens passed, without padding), `padding` (padded share of all tokens passed).
+        """
+        encoded = [self.codec.encode(row) for row in rows]
+        fitting = [row for row in encoded if row.length <= self.config.max_tokens]
+        figures = {"rows": float(len(fitting)), "rows_too_long": float(len(encoded) - len(fitting))}
+        if not fitting:
+            return {"loss": 0.0, "steps": 0.0, "tokens": 0.0, "padding": 0.0, **figures}
+        self.model.train()
+        steps_per_epoch = math.ceil(len(fitting) / self.config.rows_per_step)
+        total = steps_per_epoch * self.config.epochs
+        losses: list[float] = []
+        padded = 0
+        for epoch in range(self.config.epochs):
+            for batch in _grouped_batches(fitting, self.config.rows_per_step, Random(derive_seed(seed, epoch))):
+                for group in self._optimizer.param_groups:
+                    group["lr"] = self.config.lr * lr_scale(len(losses) / total)
+                loss, size = self._step(batch)
+                losses.append(loss)
+                padded += size
+                if on_step is not None:
+                    on_step(len(losses), total, loss)
+        tokens = self.config.epochs * sum(row.length for row in fitting)
+        return {
+            "loss": sum(losses) / len(losses),
+            "steps": float(len(losses)),
+            "tokens": float(tokens),
+            "padding": 1 - tokens / padded,
+            **figures,
+        }
+
+    def loss(self, rows: Sequence[EncodedRow]) -> torch.Tensor:
+        """Return the mean over rows of weight x mean token cross-entropy of the target, in one forward pass."""
+        return self._weighted_sum(rows) / len(rows)
+
+    def save(self, path: Path) -> None:
+        """Write the optimizer's state; the weights belong to the policy."""
+        torch.save(self._optimizer.state_dict(), path)
+
+    def load(self, path: Path) -> None:
+        """Read what `save` wrote."""
+        self._optimizer.load_state_dict(torch.load(path, map_location=self._device, weights_only=True))
+
+    def _step(self, batch: Sequence[EncodedRow]) -> tuple[float, int]:
+        """One optimizer step; returns the loss and the number of padded tokens passed."""
+        self._optimizer.zero_grad(set_to_none=True)
+        total, size = 0.0, 0
+        for part in _passes(batch, self.config.tokens_per_pass):
+            loss = self._weighted_sum(part) / len(batch)
+            loss.backward()
+            total += loss.item()
+            size += len(part) * max(row.length for row in part)
+        torch.nn.utils.clip_grad_norm_(self._parameters, self.config.clip)
+        self._optimizer.step()
+        return total, size
+
+    def _weighted_sum(self, rows: Sequence[EncodedRow]) -> torch.Tensor:
+        width = max(row.length for row in rows)
+        tail = max(len(row.target) for row in rows)
+        ids = torch.zeros(len(rows), width, dtype=torch.long)
+        mask = torch.zeros(len(rows), width, dtype=torch.long)
+        labels = torch.full((len(rows), tail), IGNORED)
+        for i, row in enumerate(rows):
+            ids[i, width - row.length :] = torch.tensor(row.prompt + row.target)
+            mask[i, width - row.length :] = 1
+            labels[i, tail - len(row.target) :] = torch.tensor(row.target)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        options: dict[str, Any] = {"logits_to_keep": tail + 1} if self._tail_logits else {}
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._autocast):
+            logits = self.model(
+                input_ids=ids.to(self._device),
+                attention_mask=mask.to(self._device),
+                position_ids=positions.to(self._device),
+                use_cache=False,
+                **options,
+            ).logits
+        # The logits at position t predict the token at t + 1: the last `tail` targets come from one position earlier.
+        logits = logits[:, -tail - 1 : -1].float()
+        losses = torch.nn.functional.cross_entropy(
+            logits.transpose(1, 2), labels.to(self._device), ignore_index=IGNORED, reduction="none"
+        )
+        lengths = torch.tensor([len(row.target) for row in rows], device=self._device)
+        weights = torch.tensor([row.weight for row in rows], device=self._device)
+        return (weights * losses.sum(1) / lengths).sum()
+
+
+def _innermost(model: torch.nn.Module) -> torch.nn.Module:
+    """The transformers model inside a peft wrapper, or the model itself."""
+    return model.get_base_model() if model.__class__.__module__.startswith("peft.") else model  # type: ignore[operator]
+
+
+def _grouped_batches(rows: Sequence[EncodedRow], size: int, random: Random) -> list[list[EncodedRow]]:
+    """Cut rows into batches at random, of similar lengths within a batch.
+
+    Rows are shuffled, sorted by length within blocks of 8 batches, cut, and the batches shuffled.
+    """
+    order = list(rows)
+    random.shuffle(order)
+    block = 8 * size
+    batches: list[list[EncodedRow]] = []
+    for start in range(0, len(order), block):
+        part = sorted(order[start : start + block], key=lambda row: row.length)
+        batches += [part[i : i + size] for i in range(0, len(part), size)]
+    random.shuffle(batches)
+    return batches
+
+
+def _passes(batch: Sequence[EncodedRow], tokens: int) -> list[list[EncodedRow]]:
+    """Split a batch into forward passes of at most `tokens` padded tokens (a single longer row is a pass)."""
+    parts: list[list[EncodedRow]] = []
+    for row in sorted(batch, key=lambda row: row.length):
+        if parts and (len(parts[-1]) + 1) * row.length <= tokens:
+            parts[-1].append(row)
+        else:
+            parts.append([row])
+    return parts

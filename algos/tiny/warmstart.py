@@ -1,0 +1,107 @@
+"""Builds the tiny meta-agent once per machine: trains it on the grammar's workflows and keeps it in a cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from filelock import FileLock
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from w4s_gym.algos.regression import Codec, RegressionConfig, RegressionTrainer
+from w4s_gym.algos.tiny.corpus import draw_rows
+from w4s_gym.algos.tiny.model import make_model, train_tokenizer
+
+
+@dataclass(frozen=True)
+class WarmStartConfig:
+    """How the tiny meta-agent is made; every value is part of the cache key."""
+
+    rows: int = 3200
+    """Rows of the corpus, each trained on once."""
+    tokenizer_rows: int = 1500
+    """Rows that the tokenizer is trained on."""
+    rows_per_step: int = 16
+    lr: float = 2e-3
+    """Peak learning rate; it rises over the first tenth and then falls linearly to zero."""
+    seed: int = 0
+
+
+def cache_folder() -> Path:
+    """Folder of files that are made once: `W4S_CACHE_DIR`, else `w4s-gym` in the user's cache folder."""
+    chosen = os.environ.get("W4S_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "w4s-gym"
+
+
+def tiny_folder(config: WarmStartConfig | None = None, progress: bool = True) -> Path:
+    """Return the folder of the tiny meta-agent, building it first if there is none (about a minute on 2 cores).
+
+    Processes that ask at the same time wait for the one that builds. A build that is interrupted leaves nothing behind.
+
+    Args:
+        config: how to make it.
+        progress: whether to show a progress bar on the terminal.
+    """
+    config = config or WarmStartConfig()
+    root = cache_folder()
+    folder = root / f"tiny-{_fingerprint(config)}"
+    if folder.exists():
+        return folder
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            scratch = Path(tempfile.mkdtemp(prefix="tiny-", dir=root))
+            try:
+                build_tiny(scratch, config, progress)
+                scratch.rename(folder)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+    return folder
+
+
+def build_tiny(folder: Path, config: WarmStartConfig, progress: bool = False) -> dict[str, float]:
+    """Train the tiny meta-agent and write it to `folder`; returns the trainer's figures."""
+    rows = draw_rows(config.rows, config.seed)
+    texts = [
+        text for row in rows[: config.tokenizer_rows] for text in (*(m["content"] for m in row.messages), row.action)
+    ]
+    tokenizer = train_tokenizer(texts)
+    model = make_model(tokenizer, config.seed)
+    trainer = RegressionTrainer(
+        model,
+        Codec(tokenizer, tokenizer.eos_token_id),
+        RegressionConfig(lr=config.lr, rows_per_step=config.rows_per_step),
+    )
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
+    with Progress(*columns, disable=not progress) as bar:
+        task = bar.add_task("warm start of the tiny meta-agent (once)", loss="", total=None)
+        figures = trainer.fit(
+            rows,
+            config.seed,
+            lr_scale=lambda done: min(1.0, 0.05 + 10 * done) * (1 - done),
+            on_step=lambda step, total, loss: bar.update(task, completed=step, total=total, loss=f"loss {loss:.2f}"),
+        )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return figures
+
+
+def _fingerprint(config: WarmStartConfig) -> str:
+    """Key of everything that the weights depend on: settings, a sample of the corpus, sources, library versions."""
+    here = Path(__file__).parent
+    sources = [here / "model.py", here / "warmstart.py", here.parent / "regression.py"]
+    digest = hashlib.sha256(repr(asdict(config)).encode())
+    for row in draw_rows(100, config.seed):
+        digest.update(repr((row.messages, row.action)).encode())
+    for source in sources:
+        digest.update(source.read_bytes())
+    for package in ("torch", "transformers", "tokenizers"):
+        digest.update(version(package).encode())
+    return digest.hexdigest()[:16]
