@@ -135,6 +135,8 @@ def _item(row: Row) -> Item:
     entry_point, signature = _function_under_test(row)
     public, hidden = row["test_list"][0], [test for test in row["test_list"] if test != row["test_list"][0]]
     imports = "".join(f"{line}\n" for line in row["test_imports"])
+    # One task's tests use a module that only the reference solution imports.
+    own = [node for node in ast.parse(row["code"]).body if isinstance(node, (ast.Import, ast.ImportFrom))]
     return Item(
         id=str(row["task_id"]),
         task=f"{row['prompt'].strip()}\n\nThe function is `{signature}`. It has to pass this test:\n{public}",
@@ -145,7 +147,7 @@ def _item(row: Row) -> Item:
         public_tests=(public,),
         # Not wrapped in a function `check`: one task is itself named so.
         hidden_tests="\n".join(hidden) + "\n",
-        context={"prompt": imports, "setup": imports},
+        context={"prompt": imports, "setup": imports + "".join(f"{ast.unparse(node)}\n" for node in own)},
     )
 
 

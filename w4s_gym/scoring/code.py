@@ -6,10 +6,13 @@ import re
 
 from w4s_gym.benchmark import Item, RunTests
 from w4s_gym.errors import SandboxUnavailable
-from w4s_gym.sandbox.types import TestJob
+from w4s_gym.sandbox.types import Limits, TestJob
 
 LONGEST_PROGRAM = 100_000
 """Characters; a longer answer is no program anyone wants and scores 0."""
+
+TEST_LIMITS = Limits(cpu_seconds=10.0, wall_seconds=40.0, absolute_seconds=80.0, memory_mb=512)
+"""Limits of hidden tests: the slowest canonical solution (MBPP 123) takes 5 seconds of CPU time."""
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*([A-Za-z0-9_+-]*)[^\n]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
 
@@ -23,6 +26,11 @@ def extract_program(answer: str, entry_point: str) -> str:
     return blocks[-1] if blocks else answer
 
 
+def public_job(item: Item, answer: str) -> TestJob:
+    """Return the job that runs the public examples of `item` against the program in `answer`."""
+    return _job(item, answer, "\n".join(item.public_tests) + "\n")
+
+
 async def grade_code(item: Item, answer: str, run_tests: RunTests) -> float:
     """Return 1.0 if the program in `answer` passes the hidden tests of `item`, else 0.0.
 
@@ -32,17 +40,25 @@ async def grade_code(item: Item, answer: str, run_tests: RunTests) -> float:
     Raises:
         SandboxUnavailable: the tests could not be run at all, which says nothing about the answer.
     """
-    if item.entry_point is None:
-        raise ValueError(f"expected an entry point; item {item.id} has none")
     if len(answer) > LONGEST_PROGRAM or not answer.strip():
         return 0.0
-    candidate = item.context.get("prompt", "") + extract_program(answer, item.entry_point)
-    job = TestJob(candidate, item.entry_point, item.hidden_tests, setup=item.context.get("setup", ""))
-    outcome = await run_tests(job)
+    outcome = await run_tests(_job(item, answer, item.hidden_tests))
     if outcome.status == "infrastructure":
         reason = outcome.error.text() if outcome.error else "no reason given"
         raise SandboxUnavailable(f"expected the tests of item {item.id} to run; the sandbox failed: {reason}")
     return float(outcome.status == "ok")
+
+
+def _job(item: Item, answer: str, tests: str) -> TestJob:
+    if item.entry_point is None:
+        raise ValueError(f"expected an entry point; item {item.id} has none")
+    return TestJob(
+        candidate=item.context.get("prompt", "") + extract_program(answer, item.entry_point),
+        entry_point=item.entry_point,
+        tests=tests,
+        setup=item.context.get("setup", ""),
+        limits=TEST_LIMITS,
+    )
 
 
 def _defines(source: str, name: str) -> bool:
