@@ -1,0 +1,41 @@
+"""The best workflow of a comparison as a runnable file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from _results import Results
+
+
+def write_best_workflow(results: Results, path: Path) -> Path:
+    """Write the workflow with the best validation accuracy over two independent draws, found by any designer.
+
+    Selection uses no test score; the test score of the chosen workflow stands in its header.
+    """
+    found = [(cell, cell.result["search"]) for cell in results.cells]
+    cell, best = max(found, key=lambda pair: (pair[1]["validation"] + pair[1]["validation_fresh"], -pair[0].seed))
+    workflow = cell.result["workflows"][best["workflow"]]
+    config = results.config
+    mark = " (simulated)" if results.simulated else ""
+    header = f'''\
+"""Best workflow found for {config["env"]} with the executor {config["executor"]}{mark}.
+
+Designed by {results.label(cell.algo)}, seed {cell.seed}, meta-agent {config["policy"]}.
+Validation accuracy {100 * best["validation"]:.1f}%, again on fresh draws {100 * best["validation_fresh"]:.1f}%, \
+test accuracy {100 * workflow["accuracy"]:.1f}%{mark}.
+
+Run it: python {path.name} "a question" --executor openai:<model>
+Without a question it answers a validation item of the benchmark.
+"""
+
+'''
+    footer = f"""
+
+if __name__ == "__main__":
+    from w4s_gym.standalone import main
+
+    main(__file__, env={config["env"]!r}, executor={config["executor"]!r})
+"""
+    # A workflow may not start with `from __future__`: it would have to stand first. None of ours does.
+    path.write_text(header + workflow["source"].strip() + "\n" + footer, encoding="utf-8")
+    return path

@@ -1,0 +1,128 @@
+"""Configuration of a comparison: one frozen dataclass, from which the command line is made."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from w4s_gym.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """Train and compare designers under the same budget of executor calls."""
+
+    env: str = "W4S-GSMSymbolic-v0"
+    """Environment id; `--env help` lists them."""
+    executor: str = "sim:gpt-4o-mini"
+    """What the workflows call: `sim:<profile>`, `openai:<model>` or `local:<model>`."""
+    policy: str = "tiny"
+    """The meta-agent: `tiny`, `hf:<name or folder>` or `openai:<model>` (cannot be trained)."""
+    algos: tuple[str, ...] = ("untrained", "seed", "sft", "rlao", "grpo")
+    """Designers: untrained, seed, sft, rlao, grpo, adas, aflow, cot_sc, random_edits, or `file.py:ClassName`."""
+    seeds: int = 3
+    """Number of seeds of every designer."""
+    budget: int = 12_000
+    """Executor calls that every designer may spend on training or search, cached ones included."""
+    candidates: int = 5
+    """Candidates a turn while training and searching (m)."""
+    turns: int = 2
+    """Turns of a training episode."""
+    design_turns: int = 2
+    """Turns of the design budget that every meta-agent gets at evaluation."""
+    design_candidates: int = 1
+    """Candidates a turn of the design budget."""
+    design_episodes: int = 8
+    """Independent design episodes of every meta-agent and seed."""
+    curve_turns: int = 4
+    """Longest design budget of the curve over turns (0: no curve)."""
+    validation_size: int = 64
+    """Validation items."""
+    test_size: int = 200
+    """Test items (at most)."""
+    env_options: str = "{}"
+    """Further options of `gym.make`, as JSON."""
+    algo_options: str = "{}"
+    """Options of algorithms by name, as JSON, for instance `{"rlao": {"tau": 0.2}}`."""
+    workers: int = 2
+    """Processes that share the work; has no influence on the numbers."""
+    run_dir: Path | None = None
+    """Run folder; by default a new one below `runs/`."""
+    resume: bool = False
+    """Go on with the run in `run_dir`, or with the latest run of the same configuration."""
+    report: Path | None = None
+    """Only make tables and plots of this run folder again; nothing is run."""
+    track: bool = False
+    """Log to Weights & Biases (offline when there is no key)."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ConfigError: an option has a value that cannot be used.
+        """
+        for name in ("seeds", "budget", "candidates", "turns", "design_turns", "design_candidates", "design_episodes"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"expected --{name.replace('_', '-')} of at least 1; got {getattr(self, name)}")
+        if self.workers < 0 or self.curve_turns < 0:
+            raise ConfigError(f"expected --workers and --curve-turns of at least 0; got {self.workers}")
+        if not self.algos:
+            raise ConfigError("expected at least one designer in --algos; got none")
+        for name in ("env_options", "algo_options"):
+            _json_object(name, getattr(self, name))
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """The fields that the numbers depend on, as plain JSON data."""
+        values = {name: value for name, value in asdict(self).items() if name not in _NOT_MEASURED}
+        return {**values, "algos": list(self.algos)}
+
+    def environment_options(self) -> dict[str, Any]:
+        """Options of `gym.make` but for prompt style and length of an episode."""
+        return {
+            "executor": self.executor,
+            "validation_size": self.validation_size,
+            "test_size": self.test_size,
+            **_json_object("env_options", self.env_options),
+        }
+
+    def options_of(self, algo: str) -> dict[str, Any]:
+        """Options of one algorithm."""
+        return dict(_json_object("algo_options", self.algo_options).get(algo, {}))
+
+    @classmethod
+    def from_run(cls, stored: dict[str, Any], given: CompareConfig) -> CompareConfig:
+        """Return the configuration of a run that goes on.
+
+        Args:
+            stored: the configuration in the run folder.
+            given: the command line; what it sets apart from the defaults must agree.
+
+        Raises:
+            ConfigError: an option of the command line differs from that of the run.
+        """
+        known = {f.name: f.default for f in fields(cls) if f.default is not MISSING}
+        if set(stored) != set(known) - _NOT_MEASURED:
+            raise ConfigError("expected the configuration of a comparison; the run folder holds another experiment")
+        for name, value in given.measured.items():
+            default = list(known[name]) if name == "algos" else known[name]
+            if value != default and value != stored[name]:
+                option = f"--{name.replace('_', '-')}"
+                raise ConfigError(f"the run was started with {option} {stored[name]}; it cannot go on with {value}")
+        unmeasured = {name: getattr(given, name) for name in _NOT_MEASURED}
+        return cls(**{**stored, "algos": tuple(stored["algos"]), **unmeasured})
+
+
+_NOT_MEASURED = {"workers", "run_dir", "resume", "report", "track"}
+
+
+def _json_object(name: str, text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"expected --{name.replace('_', '-')} to be JSON; got {text!r}: {error}") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"expected --{name.replace('_', '-')} to be a JSON object; got {text!r}")
+    return value

@@ -1,0 +1,102 @@
+"""Plots of a comparison, made from the journal alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from _results import Results
+from _stats import HierarchicalBootstrap
+
+_WIDTH, _HEIGHT = 11.0, 4.4
+
+
+def write_plots(results: Results, folder: Path) -> list[Path]:
+    """Write `learning_curves.png` and, if there are meta-agents, `design_curve.png`."""
+    written = [_learning_curves(results, folder / "learning_curves.png")]
+    if results.meta_agents:
+        written.append(_design_curve(results, folder / "design_curve.png"))
+    return written
+
+
+def _axis_label(results: Results, text: str) -> str:
+    return f"{text} (simulated)" if results.simulated else text
+
+
+def _title(results: Results, text: str) -> str:
+    config = results.config
+    mark = " (simulated)" if results.simulated else ""
+    return f"{text}{mark}: {config['env']}, {config['executor']}, meta-agent {config['policy']}"
+
+
+def _learning_curves(results: Results, path: Path) -> Path:
+    """Draw accuracy of the proposals, and best accuracy so far, over executor calls."""
+    figure, axes = plt.subplots(1, 2, figsize=(_WIDTH, _HEIGHT), layout="constrained")
+    panels = (("accuracy", "Validation accuracy of the proposals, %"), ("best", "Best validation accuracy so far, %"))
+    for axis, (key, label) in zip(axes, panels, strict=True):
+        for number, algo in enumerate(results.algos):
+            curves = [
+                [(point["calls"], 100 * point[key]) for point in cell.result["curve"] if key in point]
+                for cell in results.of(algo)
+            ]
+            curves = [curve for curve in curves if len(curve) > 1]
+            if not curves:
+                continue
+            colour = f"C{number}"
+            for curve in curves:
+                axis.plot(*zip(*curve, strict=True), color=colour, alpha=0.25, linewidth=0.8)
+            calls = np.linspace(max(c[0][0] for c in curves), min(c[-1][0] for c in curves), 60)
+            mean = np.mean([np.interp(calls, *zip(*curve, strict=True)) for curve in curves], axis=0)
+            axis.plot(calls, mean, color=colour, label=results.label(algo))
+        axis.set_xlabel(_axis_label(results, "Executor calls"))
+        axis.set_ylabel(_axis_label(results, label))
+        axis.grid(alpha=0.3)
+    if axes[0].get_legend_handles_labels()[0]:
+        axes[0].legend(fontsize="small")
+    figure.suptitle(_title(results, "Learning curves"), fontsize="medium")
+    return _save(figure, path)
+
+
+def _design_curve(results: Results, path: Path) -> Path:
+    """Draw test accuracy over the size of the design budget: over turns, and over candidates of one turn."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(_WIDTH, _HEIGHT), sharey=True, layout="constrained")
+    boot = HierarchicalBootstrap(results.items)
+    longest = max(results.config["design_turns"], results.config["curve_turns"])
+    turns = list(range(1, longest + 1))
+    for number, algo in enumerate(results.meta_agents):
+        colour = f"C{number}"
+        points = [boot.mean(results.design_scores(algo, t), results.stream(algo)) for t in turns]
+        left.plot(turns, [100 * p.value for p in points], "o-", color=colour, label=results.label(algo))
+        left.fill_between(
+            turns, [100 * p.low for p in points], [100 * p.high for p in points], color=colour, alpha=0.15
+        )
+        most = min(len([1 for c, _ in results.single_proposals(algo) if c is cell]) for cell in results.of(algo))
+        counts = list(range(1, most + 1))
+        by_seed = [results.best_of_candidates(algo, count) for count in counts]
+        right.plot(counts, [100 * np.mean(values) for values in by_seed], "o-", color=colour)
+        for seed in range(len(by_seed[0])):
+            right.plot(counts, [100 * values[seed] for values in by_seed], color=colour, alpha=0.25, linewidth=0.8)
+    if "seed" in results.algos:
+        level = 100 * float(np.nanmean(results.search_scores("seed")))
+        for axis in (left, right):
+            axis.axhline(level, color="black", linestyle=":", linewidth=1, label="best seed workflow")
+    left.set_xlabel(f"Turns, {results.config['design_candidates']} candidate(s) a turn")
+    right.set_xlabel("Candidates of one turn (validation selects)")
+    left.set_ylabel(_axis_label(results, "Test accuracy, %"))
+    left.set_xticks(turns)
+    left.legend(fontsize="small")
+    for axis in (left, right):
+        axis.grid(alpha=0.3)
+    figure.suptitle(_title(results, "Test accuracy over the design budget"), fontsize="medium")
+    return _save(figure, path)
+
+
+def _save(figure: plt.Figure, path: Path) -> Path:
+    # No date in the file: the same run gives the same picture.
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+    plt.close(figure)
+    return path

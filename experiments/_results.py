@@ -1,0 +1,141 @@
+"""Reads the cells of a comparison out of a run folder and arranges their scores as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import comb
+from typing import Any
+
+import numpy as np
+from _designers import DESIGNERS, find_designer
+
+from w4s_gym.errors import ConfigError
+from w4s_gym.journal import RunFolder
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A finished cell."""
+
+    algo: str
+    seed: int
+    result: dict[str, Any]
+
+    def test(self, digest: str) -> float:
+        """Test accuracy of a workflow."""
+        return self.result["workflows"][digest]["accuracy"]
+
+    def scores(self, digest: str) -> np.ndarray:
+        """Test scores of a workflow by item; NaN where the executor could not be asked."""
+        return np.array(self.result["workflows"][digest]["scores"], dtype=float)
+
+
+class Results:
+    """All finished cells of a run."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        """Read the journal.
+
+        Raises:
+            ConfigError: no cell is finished, or cells were tested on different items.
+        """
+        self.config: dict[str, Any] = folder.config
+        self.facts = folder.facts
+        self.simulated = folder.simulated
+        self.cells = [Cell(r["algo"], r["seed"], r["result"]) for r in folder.records("cell")]
+        self.failures = [r for r in folder.records("failure") if not self._has(r["algo"], r["seed"])]
+        if not self.cells:
+            raise ConfigError(f"expected at least one finished cell in {folder.path}; there is none")
+        tested = {tuple(w["items"]) for cell in self.cells for w in cell.result["workflows"].values()}
+        if len(tested) != 1:
+            raise ConfigError(f"expected all workflows of {folder.path} to be tested on the same items")
+        self.items = len(tested.pop())
+
+    def _has(self, algo: str, seed: int) -> bool:
+        return any(cell.algo == algo and cell.seed == seed for cell in self.cells)
+
+    @property
+    def algos(self) -> list[str]:
+        """Names of the designers with a finished cell, in the order of the tables."""
+        order = [*DESIGNERS, *self.config["algos"]]
+        return sorted({cell.algo for cell in self.cells}, key=order.index)
+
+    @property
+    def meta_agents(self) -> list[str]:
+        """Those that were asked for designs at the design budget."""
+        return [algo for algo in self.algos if "design" in self.of(algo)[0].result]
+
+    def label(self, algo: str) -> str:
+        """Name of a designer in tables."""
+        return DESIGNERS[algo].label if algo in DESIGNERS else find_designer(algo).label
+
+    def of(self, algo: str) -> list[Cell]:
+        """Finished cells of a designer by seed."""
+        return sorted((cell for cell in self.cells if cell.algo == algo), key=lambda cell: cell.seed)
+
+    def stream(self, algo: str) -> int:
+        """Number that fixes the bootstrap resamples of a designer."""
+        return [*DESIGNERS, *self.config["algos"]].index(algo)
+
+    def search_scores(self, algo: str) -> np.ndarray:
+        """Test scores of what the searches found: (seeds, 1, items)."""
+        return np.array([[cell.scores(cell.result["search"]["workflow"])] for cell in self.of(algo)])
+
+    def design_scores(self, algo: str, turns: int | None = None) -> np.ndarray:
+        """Test scores of what was designed within a number of turns (default: the budget): (seeds, episodes, items)."""
+        key = str(turns or self.config["design_turns"])
+        return np.array(
+            [
+                [cell.scores(episode["selected"][key]["workflow"]) for episode in cell.result["design"]["episodes"]]
+                for cell in self.of(algo)
+            ]
+        )
+
+    def design_validation(self, algo: str) -> float:
+        """Mean validation accuracy of the selected designs."""
+        key = str(self.config["design_turns"])
+        return float(
+            np.mean(
+                [e["selected"][key]["validation"] for cell in self.of(algo) for e in cell.result["design"]["episodes"]]
+            )
+        )
+
+    def single_proposals(self, algo: str) -> list[tuple[Cell, dict[str, Any]]]:
+        """Candidates of first turns: what the meta-agent writes before it has seen any feedback."""
+        return [
+            (cell, proposal)
+            for cell in self.of(algo)
+            for episode in cell.result["design"]["episodes"]
+            for proposal in episode["proposals"][0]
+            if proposal["status"] != "infrastructure"
+        ]
+
+    def best_of_candidates(self, algo: str, count: int) -> list[float]:
+        """Expected test accuracy, by seed, when validation selects among `count` single proposals.
+
+        The expectation is over all subsets of the proposals that were made, so no episode has to be run for it. If
+        none of a subset runs, the start workflow is what is left.
+        """
+        means = []
+        for cell in self.of(algo):
+            start = cell.test(cell.result["design"]["start"]["workflow"])
+            ranked = []
+            for owner, proposal in self.single_proposals(algo):
+                if owner is cell:
+                    ran = proposal["workflow"] != ""
+                    ranked.append((proposal["accuracy"], cell.test(proposal["workflow"])) if ran else (-1.0, start))
+            ranked.sort(key=lambda pair: -pair[0])
+            total = comb(len(ranked), count)
+            means.append(sum(comb(len(ranked) - 1 - i, count - 1) / total * test for i, (_, test) in enumerate(ranked)))
+        return means
+
+    def usage(self, algo: str) -> dict[str, float | None]:
+        """Mean usage of training or search over seeds: calls, tokens, dollars, seconds of the executor."""
+        usages = [cell.result["training"] for cell in self.of(algo)]
+        prices = [usage["dollars"] for usage in usages]
+        return {
+            "calls": float(np.mean([usage["calls"] for usage in usages])),
+            "tokens": float(np.mean([usage["prompt_tokens"] + usage["completion_tokens"] for usage in usages])),
+            "dollars": None if any(price is None for price in prices) else float(np.mean(prices)),
+            "seconds": float(np.mean([usage["seconds"] for usage in usages])),
+        }

@@ -1,0 +1,55 @@
+"""Logs a finished comparison to Weights & Biases; used with `--track` only."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from _report import ComparisonReport
+from _results import Results
+
+from w4s_gym.errors import ConfigError
+
+
+def track(results: Results, report: ComparisonReport, folder: Path, workflow: Path) -> str:
+    """Log configuration, curves, tables, plots and the best workflow.
+
+    Without a key the run is written to `<folder>/wandb` and nothing is sent; `wandb sync` sends it later.
+
+    Returns:
+        Where the run is.
+
+    Raises:
+        ConfigError: wandb is not installed.
+    """
+    try:
+        import wandb
+    except ImportError as error:
+        raise ConfigError("expected wandb for --track; install it with `pip install w4s-gym[wandb]`") from error
+    online = bool(wandb.api.api_key) and os.environ.get("WANDB_MODE") not in ("offline", "disabled")
+    run = wandb.init(
+        project="w4s-gym",
+        name=folder.name,
+        dir=str(folder),
+        mode=None if "WANDB_MODE" in os.environ else "online" if online else "offline",
+        config={**results.config, **results.facts},
+        tags=["simulated"] if results.simulated else [],
+    )
+    for algo in results.algos:
+        run.define_metric(f"{algo}/*", step_metric=f"{algo}/calls")
+    for cell in results.cells:
+        for point in cell.result["curve"]:
+            run.log(
+                {f"{cell.algo}/calls": point["calls"]}
+                | {f"{cell.algo}/seed{cell.seed}/{k}": v for k, v in point.items()}
+            )
+    for table in report.tables:
+        run.log({table.title: wandb.Table(columns=table.columns, data=table.rows)})
+    for plot in sorted(folder.glob("*.png")):
+        run.log({plot.stem: wandb.Image(str(plot))})
+    artifact = wandb.Artifact("best-workflow", type="workflow", metadata={"simulated": results.simulated})
+    artifact.add_file(str(workflow))
+    run.log_artifact(artifact)
+    where = run.url if online and run.url else str(run.dir)
+    run.finish()
+    return where

@@ -1,0 +1,101 @@
+"""Runs a workflow file on one question: what makes `python best_workflow.py "a question"` work."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import gymnasium as gym
+
+from w4s_gym._loop import run_sync
+from w4s_gym.agent import AgentHost, full_answer
+from w4s_gym.benchmark import Item
+from w4s_gym.env import WorkflowDesignEnv
+from w4s_gym.errors import ConfigError, W4SError
+from w4s_gym.executors import Usage, make_executor
+from w4s_gym.ledger import Ledger
+from w4s_gym.sandbox import Sandbox, SandboxConfig
+from w4s_gym.sandbox.types import PROGRAM_LIMITS
+
+
+def answer_question(source: str, item: Item, executor: str, *, benchmark: str = "", draw: int = 0) -> tuple[str, Usage]:
+    """Run a workflow on one item, in the sandbox and through the usual agent.
+
+    Args:
+        source: Python source that defines `solver`.
+        item: the question; its gold answer is used by simulated executors only.
+        executor: name of the executor.
+        benchmark: name of the item's benchmark, for simulated executors.
+        draw: which draw of the executor's randomness.
+
+    Returns:
+        The answer and what it cost.
+
+    Raises:
+        W4SError: the workflow failed, or the executor could not be asked.
+    """
+    ledger = Ledger("question")
+    endpoint = make_executor(executor)
+    with Sandbox(SandboxConfig()) as sandbox:
+        host = AgentHost(item, endpoint, sandbox, ledger, draw, PROGRAM_LIMITS, benchmark)
+        try:
+            outcome = run_sync(
+                sandbox.run_workflow(source, item.task, entry_point=item.entry_point, handler=host, seed=draw)
+            )
+        finally:
+            run_sync(endpoint.close())
+    if outcome.status != "ok":
+        raise W4SError(f"the workflow failed: {outcome.error.text() if outcome.error else outcome.status}")
+    answer = full_answer(outcome.value)
+    if answer is None:
+        raise W4SError('expected solver to return a dict whose "answer" is a string or a number')
+    return answer, ledger.usage
+
+
+def main(file: str, env: str, executor: str, arguments: Sequence[str] | None = None) -> None:
+    """Command line of a workflow file.
+
+    Args:
+        file: the workflow file.
+        env: environment id of the benchmark it was designed for.
+        executor: the executor it was designed with; the default of `--executor`.
+        arguments: the command line; that of the process if None.
+    """
+    parser = argparse.ArgumentParser(description="Answer a question with this workflow.")
+    parser.add_argument("question", nargs="?", help="the question; without one, a validation item of the benchmark")
+    parser.add_argument("--executor", default=executor, help="sim:<profile>, openai:<model> or local:<model>")
+    parser.add_argument("--entry-point", help="code benchmarks: name of the function to write")
+    options = parser.parse_args(arguments)
+    try:
+        item, benchmark = _find_item(options.question, options.entry_point, env, options.executor)
+        answer, usage = answer_question(
+            Path(file).read_text(encoding="utf-8"), item, options.executor, benchmark=benchmark
+        )
+    except W4SError as error:
+        sys.exit(f"error: {error}")
+    simulated = " (simulated)" if options.executor.startswith("sim:") else ""
+    if options.question is None:
+        print(f"question: {item.task}\ncorrect answer: {item.gold}")
+    price = "unknown" if usage.dollars is None else f"${usage.dollars:.5f}"
+    print(f"answer{simulated}: {answer}\n{usage.calls} executor calls, price {price}")
+
+
+def _find_item(question: str | None, entry_point: str | None, env: str, executor: str) -> tuple[Item, str]:
+    """Make an item of a free question, or find it among the benchmark's validation items."""
+    if question is not None and not executor.startswith("sim:"):
+        return Item("question", question, None, entry_point=entry_point), ""
+    made = gym.make(env, disable_env_checker=True).unwrapped
+    assert isinstance(made, WorkflowDesignEnv)
+    known = made.split.validation
+    benchmark = made.spec.kwargs["benchmark"] if made.spec else ""
+    if question is None:
+        return known[0], benchmark
+    for item in known:
+        if item.task.strip() == question.strip():
+            return item, benchmark
+    raise ConfigError(
+        f"expected a question of {env}: {executor} is simulated and knows only the benchmark's own items. "
+        "For a question of your own pass --executor openai:<model> or local:<model>"
+    )
