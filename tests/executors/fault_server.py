@@ -60,7 +60,7 @@ class Server:
                 request_line, *lines = head.decode().split("\r\n")
                 headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines) if k}
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
-                method, path, _ = request_line.split(" ", 2)
+                _, path, _ = request_line.split(" ", 2)
                 if path == "/report":
                     await self.send(writer, 200, self.report)
                 elif path == "/reset":

@@ -17,8 +17,10 @@ Ask = Callable[[ChatRequest], Awaitable[ChatReply]]
 class Endpoint(MeteredExecutor, Protocol):
     """A real model: an executor whose exchanges a cache can store one by one."""
 
-    identity: str
-    """What decides the replies besides the request: endpoint, model, fixed parameters. Part of cache keys."""
+    @property
+    def identity(self) -> str:
+        """What decides the replies besides the request: endpoint, model, fixed parameters. Part of cache keys."""
+        ...
 
     def batch_size(self) -> int:
         """Return how many samples one exchange may bring, as far as is known."""
