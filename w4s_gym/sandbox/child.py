@@ -20,6 +20,13 @@ GRACE_SECONDS = 0.25
 """Time between asking a child to say where it hangs and killing it."""
 
 
+BUSY_SHARE = 0.05
+"""Part of the wall limit that a child must have spent computing to get more wall clock."""
+
+MAX_EXTENSIONS = 4
+"""How often a child that computes gets its wall limit again (the CPU limit and the absolute limit stay)."""
+
+
 @dataclass
 class Ending:
     """How a child ended, before it is put into words."""
@@ -95,6 +102,8 @@ class Child:
         self._wall_left = limits.wall_seconds
         self._timer: asyncio.TimerHandle | None = None
         self._absolute: asyncio.TimerHandle | None = None
+        self._extensions = 0
+        self._cpu_seen = 0.0
         self._caught: dict[int, Status] = {}
         self._seen: set[int] = set()
         self.made_calls = False
@@ -188,6 +197,19 @@ class Child:
         if self._deadline == float("inf"):
             return
         if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._tick)
+        else:
+            self._zygote.cpu(self._id, self._extend_or_end)
+
+    def _extend_or_end(self, used: float) -> None:
+        """Give a child that computes more time: on a busy machine CPU time is the rule, and its limit comes first."""
+        if self._deadline == float("inf") or self._loop.time() < self._deadline or self._ended:
+            return
+        limit = self._limits.wall_seconds
+        if used - self._cpu_seen > BUSY_SHARE * limit and self._extensions < MAX_EXTENSIONS:
+            self._cpu_seen = used
+            self._extensions += 1
+            self._deadline = self._loop.time() + limit
             self._timer = self._loop.call_at(self._deadline, self._tick)
         else:
             self._out_of_time("wall")

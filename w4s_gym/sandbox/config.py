@@ -25,6 +25,9 @@ class SandboxConfig:
     """Lowest level that is accepted; below it nothing runs."""
     allow_unsafe: bool = False
     """Run below `require` anyway, with a warning. The choice is visible in `IsolationReport.unsafe`."""
+    external: bool = False
+    """The operator declares that all of this runs inside a container or virtual machine set up for it, without keys
+    or data worth protecting. Believed only where there are signs of one and L1 holds; the level is then LX."""
     max_running: int = 0
     """Children that may compute at the same time; those that wait for a reply do not count. 0: twice the cores."""
     max_workflows: int = 256
@@ -32,6 +35,8 @@ class SandboxConfig:
     packages: tuple[str, ...] = ("numpy",)
     """Modules outside the standard library that workflows may import. They are loaded before confinement; name what
     they depend on too (for instance `mpmath` and `sympy`), and submodules with compiled code (`scipy.stats`)."""
+    layers: tuple[str, ...] = ("seccomp", "landlock", "namespaces")
+    """Layers to use where the machine has them. Fewer serve tests and diagnosis."""
     recycle_after: int = 5_000
     """Children forked by one zygote process before a fresh one takes over."""
     zygote_timeout: float = 20.0
@@ -40,6 +45,9 @@ class SandboxConfig:
     def __post_init__(self) -> None:
         if self.require not in ("L0", "L1", "L2", "L3", "LX"):
             raise ConfigError(f"require must be 'L0', 'L1', 'L2', 'L3' or 'LX', got {self.require!r}")
+        unknown = set(self.layers) - {"seccomp", "landlock", "namespaces"}
+        if unknown:
+            raise ConfigError(f"layers may be 'seccomp', 'landlock' and 'namespaces', got {sorted(unknown)}")
         for name in ("max_running", "max_workflows", "recycle_after"):
             if getattr(self, name) < (0 if name == "max_running" else 1):
                 raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")

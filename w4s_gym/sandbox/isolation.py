@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from w4s_gym.errors import SandboxUnavailable
+from w4s_gym.sandbox import container
 from w4s_gym.sandbox.child import Child
 from w4s_gym.sandbox.config import LEVELS, IsolationReport, LayerResult, Level, SandboxConfig
 from w4s_gym.sandbox.types import Limits
@@ -153,6 +154,8 @@ def accept(report: IsolationReport, config: SandboxConfig) -> IsolationReport:
     Raises:
         SandboxUnavailable: the level is below the required one.
     """
+    if config.external:
+        report = declare_external(report)
     if satisfies(report.level, config.require):
         return report
     message = (
@@ -163,6 +166,20 @@ def accept(report: IsolationReport, config: SandboxConfig) -> IsolationReport:
         raise SandboxUnavailable(f"{message}; SandboxConfig(allow_unsafe=True) runs model-written code all the same.")
     warnings.warn(f"{message}; going on because of allow_unsafe=True.", UserWarning, stacklevel=2)
     return replace(report, unsafe=True)
+
+
+def declare_external(report: IsolationReport) -> IsolationReport:
+    """Raise the level to LX where the operator's word is backed by signs of a container or virtual machine."""
+    found = container.find()
+    holds = found is not None and report.level != "L0"
+    if found is None:
+        detail = "declared by the operator, but there is no sign of a container or virtual machine"
+    else:
+        detail = f"declared by the operator, and this looks like {found}; its own strength cannot be probed"
+    layers = (*report.layers, LayerResult("external", holds, detail))
+    if not holds:
+        return replace(report, layers=layers)
+    return replace(report, level="LX", layers=layers)
 
 
 def satisfies(level: Level, required: Level) -> bool:

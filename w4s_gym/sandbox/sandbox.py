@@ -189,8 +189,11 @@ class Sandbox:
 
     def _start(self) -> ZygoteProcess:
         """Start the first zygote, in a box if that works, and find out the isolation level."""
-        self._box = bubblewrap.find()
-        no_box = "" if self._box else bubblewrap.NOT_INSTALLED
+        if "namespaces" in self._config.layers:
+            self._box = bubblewrap.find()
+            no_box = "" if self._box else bubblewrap.NOT_INSTALLED
+        else:
+            no_box = "switched off by SandboxConfig(layers=...)"
         try:
             zygote = self._restart()
         except SandboxUnavailable as error:
@@ -208,7 +211,7 @@ class Sandbox:
 
     def _restart(self) -> ZygoteProcess:
         """Start a zygote of the kind that was probed."""
-        zygote = ZygoteProcess(self._config.packages, self._config.zygote_timeout, self._box)
+        zygote = ZygoteProcess(self._config, self._box)
         zygote.start()
         return zygote
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from w4s_gym.errors import ConfigError, SandboxUnavailable
 from w4s_gym.sandbox import bubblewrap
+from w4s_gym.sandbox.config import SandboxConfig
 from w4s_gym.sandbox.inside import frames
 
 INSIDE = Path(__file__).parent / "inside"
@@ -53,24 +54,24 @@ class ZygoteLost(Exception):
 class ZygoteProcess:
     """A running zygote. After `start`, use it from one event loop, or blocking (`call_blocking`) before that."""
 
-    def __init__(self, packages: tuple[str, ...], timeout: float, box: str | None = None) -> None:
+    def __init__(self, config: SandboxConfig, box: str | None = None) -> None:
         """Start nothing yet.
 
         Args:
-            packages: modules outside the standard library to load.
-            timeout: seconds without a sign of life that count as hung.
+            config: packages to load, layers to use, and when it counts as hung.
             box: path of bubblewrap, to run inside of it.
         """
-        self._packages = packages
+        self._config = config
         self._box = box
-        self._timeout = timeout
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._buffer = bytearray()
         self._outbox: list[tuple[bytes, socket.socket | None]] = []
         self._on_exit: dict[int, Callable[[Exit | None], None]] = {}
-        self._awaited_since = 0.0
+        self._on_cpu: dict[int, Callable[[float], None]] = {}
+        self._heard = 0.0
+        self._pinged = 0.0
         self._watchdog: asyncio.TimerHandle | None = None
         self._next_id = 0
         self.lost = False
@@ -79,7 +80,9 @@ class ZygoteProcess:
     @property
     def missing(self) -> dict[str, str]:
         """Kernel filters that the machine does not offer, and why."""
-        return self.hello.get("missing", {})
+        off = "switched off by SandboxConfig(layers=...)"
+        chosen = {name: off for name in ("seccomp", "landlock") if name not in self._config.layers}
+        return {**self.hello.get("missing", {}), **chosen}
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -112,7 +115,7 @@ class ZygoteProcess:
             "TZ": "UTC",
         }
         command = [interpreter(), "-S", "-s", "-P", "-B", "-c", _BOOTSTRAP, str(INSIDE)]
-        locations = _locations(self._packages)
+        locations = _locations(self._config.packages)
         if self._box is not None:
             command = bubblewrap.wrap(self._box, command, INSIDE, _package_paths(locations))
         with theirs:
@@ -126,8 +129,8 @@ class ZygoteProcess:
                 start_new_session=True,
             )
         self._control = ours
-        ours.settimeout(self._timeout)
-        options = {"packages": list(self._packages), "locations": locations}
+        ours.settimeout(self._config.zygote_timeout)
+        options = {"packages": list(self._config.packages), "locations": locations}
         try:
             ours.sendall(frames.pack(frames.CONTROL, options))
             header = _recv_exactly(ours, frames.HEADER.size)
@@ -164,6 +167,8 @@ class ZygoteProcess:
         child = self._next_id
         self._next_id += 1
         self._on_exit[child] = on_exit
+        if self._watchdog is None:
+            self._watch()
         self._send({"op": "spawn", "id": child, **request}, channel)
         return child
 
@@ -171,6 +176,27 @@ class ZygoteProcess:
         """Send a signal to a child unless it has ended."""
         if child in self._on_exit and not self.lost:
             self._send({"op": "signal", "id": child, "signal": number}, None)
+
+    def cpu(self, child: int, on_cpu: Callable[[float], None]) -> None:
+        """Ask how many seconds of CPU time a child has used."""
+        if child in self._on_exit and not self.lost:
+            self._on_cpu[child] = on_cpu
+            self._send({"op": "cpu", "id": child}, None)
+
+    def _watch(self) -> None:
+        """While there are children, ask for a sign of life now and then."""
+        assert self._loop is not None
+        self._watchdog = None
+        if self.lost or not self._on_exit:
+            return
+        now = self._loop.time()
+        if self._pinged > self._heard and now - self._pinged > self._config.zygote_timeout:
+            self._fail(hung=True)
+            return
+        if self._heard >= self._pinged:
+            self._pinged = now
+            self._send({"op": "ping"}, None)
+        self._watchdog = self._loop.call_later(self._config.zygote_timeout / 4, self._watch)
 
     def _send(self, body: dict[str, Any], channel: socket.socket | None) -> None:
         self._outbox.append((frames.pack(frames.CONTROL, body), channel))
@@ -212,6 +238,8 @@ class ZygoteProcess:
         if not data:
             self._fail()
             return
+        assert self._loop is not None
+        self._heard = self._loop.time()
         self._buffer += data
         while len(self._buffer) >= frames.HEADER.size:
             _, size = frames.HEADER.unpack_from(self._buffer)
@@ -220,25 +248,34 @@ class ZygoteProcess:
                 return
             body = frames.unpack(bytes(self._buffer[frames.HEADER.size : end]))
             del self._buffer[:end]
-            callback = self._on_exit.pop(body["exited"], None)
-            if callback is not None:
-                callback(Exit(body["code"], body["cpu"], body["rss_kb"]))
+            if "exited" in body:
+                on_exit = self._on_exit.pop(body["exited"], None)
+                self._on_cpu.pop(body["exited"], None)
+                if on_exit is not None:
+                    on_exit(Exit(body["code"], body["cpu"], body["rss_kb"]))
+            elif "used" in body:
+                on_cpu = self._on_cpu.pop(body["used"], None)
+                if on_cpu is not None:
+                    on_cpu(body["cpu"])
 
-    def fail(self) -> None:
+    def _fail(self, hung: bool = False) -> None:
         """Give up on this process: kill it and tell everyone who waits for a child."""
-        self._fail()
-
-    def _fail(self) -> None:
         if self.lost:
             return
-        self.close()
+        self.close(patience=0.0 if hung else 0.5)
         waiting, self._on_exit = self._on_exit, {}
         for callback in waiting.values():
             callback(None)
 
-    def close(self) -> None:
-        """Kill the zygote and all its children; idempotent."""
+    def close(self, patience: float = 0.5) -> None:
+        """End the zygote and all its children; idempotent.
+
+        Args:
+            patience: seconds it gets to end by itself before it is killed.
+        """
         self.lost = True
+        if self._watchdog is not None:
+            self._watchdog.cancel()
         control, self._control = self._control, None
         if control is not None:
             if self._loop is not None and not self._loop.is_closed():
@@ -252,14 +289,14 @@ class ZygoteProcess:
         self._outbox.clear()
         process = self._process
         if process is not None and process.returncode is None:
-            _kill_group(process)
+            _kill_group(process, patience)
         if process is not None and process.stderr is not None and "failed" not in self.hello:
             process.stderr.close()
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
+def _kill_group(process: subprocess.Popen[bytes], patience: float) -> None:
     """End the whole process group: first by the closed control socket, which lets the zygote reap its children."""
-    deadline = time.monotonic() + 0.5
+    deadline = time.monotonic() + patience
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
     with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import landlock, seccomp
 
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
 
 UNUSED_UIDS = range(60706, 61184)
 """User ids that neither distributions nor systemd hand out."""
@@ -42,6 +42,12 @@ def harden(die_with_parent: bool) -> None:
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     if die_with_parent:
         _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of what children leave behind, to be able to kill it (Linux)."""
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def address_space() -> int:
