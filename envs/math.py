@@ -53,7 +53,7 @@ def load(
         part: `test` (5,000 problems), `train` (7,500) or `500` (the MATH-500 selection of `test`).
         level: only problems of this level (1 to 5); the published tables use 5.
         data_path: a jsonl file with problem, solution and level, or a folder that holds it.
-        verify: accepted as by every benchmark; there is no original file to compare with.
+        verify: whether a hub copy with another number of problems is refused.
     """
     if part not in SOURCES:
         raise ConfigError(f"expected part {', '.join(map(repr, SOURCES))}; got {part!r}")
