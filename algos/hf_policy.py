@@ -51,6 +51,8 @@ class HFConfig:
     """Of the weights. `auto`: bfloat16 on a GPU that has it, float32 otherwise (a CPU trains through autocast)."""
     device: str = "auto"
     """`auto`: the first GPU, else the CPU."""
+    learning_rate: float = 2e-5
+    """What suits this model; algorithms use it unless they are told otherwise."""
     rows_per_pass: int = 64
     """Samples that are generated together; more are cut into several passes."""
 

@@ -20,7 +20,8 @@ class Row:
     action: str
     """The policy's text, exactly as written."""
     reward: float | None
-    """Reward of the candidate it belongs to; None when it could not be measured (masked out of training)."""
+    """Reward of the candidate it belongs to, 0 for an attempt that failed its self-test; None when it could not be
+    measured (masked out of training)."""
     accuracy: float | None
     """Validation accuracy, None when not evaluated."""
     kind: Literal["design", "repair"]
@@ -38,6 +39,8 @@ class Row:
     """Index among the m candidates of this state."""
     simulated: bool
     """Whether the executor behind the reward was simulated."""
+    truncated: bool = False
+    """The policy hit its token limit: it did not end the text itself."""
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:

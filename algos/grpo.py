@@ -1,0 +1,178 @@
+"""GRPO: group-relative policy optimisation (arXiv 2402.03300), by trl's `GRPOTrainer` with the environment behind it.
+
+A group is the m candidates of one state. `collect` plays best-of-m episodes like the other algorithms; `update` hands
+the very same completions and rewards to the trainer, so that each completion is written and measured once and the
+step is on-policy. A candidate that could not be measured has the reward None: it is left out of its group's baseline
+and gets no gradient. Repairs are no group of m and are not trained on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from w4s_gym.algos.base import Batch
+from w4s_gym.algos.hf_policy import HFPolicy
+from w4s_gym.algos.meta_agent import MetaAgent
+from w4s_gym.algos.policy import Policy
+from w4s_gym.algos.trajectory import Row
+from w4s_gym.errors import ConfigError
+
+
+class GRPO(MetaAgent):
+    """Trains a meta-agent on the advantage of each candidate over the others of the same state."""
+
+    name = "grpo"
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        lr: float | None = None,
+        epochs: int = 1,
+        beta: float = 0.0,
+        clip: float = 1.0,
+        max_tokens: int = 8192,
+        candidates: int = 5,
+        episodes: int = 1,
+        run: str = "",
+    ) -> None:
+        """Prepare to train `policy`.
+
+        Args:
+            policy: the meta-agent; its weights change.
+            lr: learning rate of AdamW (default: the policy's `learning_rate`).
+            epochs: optimizer steps on the same completions (`num_iterations` of trl).
+            beta: weight of the divergence from the first policy.
+            clip: largest gradient norm.
+            max_tokens: states with a longer row (prompt and completion) are left out and counted.
+            candidates: candidates a turn (m), the size of a group.
+            episodes: episodes of one call of `collect`.
+            run: `<algorithm>/<seed>`, kept in the rows.
+
+        Raises:
+            ConfigError: the policy cannot be trained, or a group has fewer than 2 candidates.
+        """
+        super().__init__(policy, candidates=candidates, episodes=episodes, run=run)
+        if not isinstance(policy, HFPolicy):
+            raise ConfigError(f"grpo trains `tiny` or `hf:<model>`; the policy {policy.name} has no weights here")
+        if candidates < 2:
+            raise ConfigError(f"expected at least 2 candidates, since a group is compared with itself; got {candidates}")
+        self._trained = policy
+        self._epochs = epochs
+        self._beta = beta
+        self._clip = clip
+        self._max_tokens = max_tokens
+        parameters = [p for p in policy.model.parameters() if p.requires_grad]
+        self._optimizer = torch.optim.AdamW(parameters, lr=lr or policy.config.learning_rate, weight_decay=0.0)
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """Take `epochs` steps on the groups of the batch.
+
+        Returns:
+            `loss`, `rows` (trained on), `rows_too_long`, `rows_masked` (could not be measured), and `flat_groups`, the
+            share of groups without a gradient because all candidates earned the same.
+        """
+        groups = _groups(batch.rows, self.candidates)
+        fitting = [group for group in groups if all(self._length(row) <= self._max_tokens for row in group)]
+        figures = {
+            "rows": float(sum(len(group) for group in fitting)),
+            "rows_too_long": float(sum(len(group) for group in groups) - sum(len(group) for group in fitting)),
+            "rows_masked": float(sum(row.reward is None for row in batch.rows)),
+            "flat_groups": sum(len({row.reward for row in group}) == 1 for group in groups) / max(1, len(groups)),
+        }
+        if not fitting:
+            return {"loss": 0.0, **figures}
+        trainer = self._make_trainer(fitting)
+        loss = trainer.train().training_loss
+        self._trained.model.eval()
+        return {"loss": float(loss), **figures}
+
+    def save(self, folder: Path) -> None:
+        """Write weights, optimizer and progress."""
+        super().save(folder)
+        self._trained.save(folder / "policy")
+        torch.save(self._optimizer.state_dict(), folder / "optimizer.pt")
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote; the run goes on as if it had not stopped."""
+        super().load(folder)
+        self._trained.load(folder / "policy")
+        self._optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))
+
+    def _length(self, row: Row) -> int:
+        codec = self._trained.codec
+        return len(codec.prompt(row.messages)) + len(codec.target(row.action, row.truncated))
+
+    def _make_trainer(self, groups: Sequence[Sequence[Row]]) -> Any:
+        """Make a trainer whose rollouts are the recorded ones; weights and optimizer outlive it."""
+        os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # `rollout_func` is marked experimental
+        from datasets import Dataset
+        from transformers.utils import logging
+        from trl import GRPOConfig, GRPOTrainer
+
+        codec = self._trained.codec
+        rows = [row for group in groups for row in group]
+
+        def recorded(prompts: list[Any], trainer: Any) -> dict[str, Any]:
+            if [list(row.messages) for row in rows] != [list(prompt) for prompt in prompts]:
+                raise RuntimeError("trl asked for completions of other prompts than the recorded ones; pin its version")
+            return {
+                "prompt_ids": [codec.prompt(row.messages) for row in rows],
+                "completion_ids": [codec.target(row.action, row.truncated) for row in rows],
+                "logprobs": None,
+                "earned": [row.reward for row in rows],
+            }
+
+        def reward(completions: list[Any], earned: list[float | None], **_: Any) -> list[float | None]:
+            return earned
+
+        arguments = GRPOConfig(
+            output_dir=str(Path(os.environ.get("TMPDIR", "/tmp")) / "w4s-grpo"),
+            num_generations=self.candidates,
+            per_device_train_batch_size=self.candidates,  # one group in a forward pass
+            gradient_accumulation_steps=len(groups),
+            steps_per_generation=len(groups),
+            num_iterations=self._epochs,
+            max_steps=self._epochs,
+            temperature=self._trained.config.temperature or 1.0,
+            beta=self._beta,
+            max_grad_norm=self._clip,
+            lr_scheduler_type="constant",
+            max_completion_length=self._max_tokens,
+            shuffle_dataset=False,
+            use_cpu=self._trained.device.type == "cpu",
+            bf16=False,  # autocast would wrap the model once more at every update; weights keep their own dtype
+            gradient_checkpointing=False,
+            report_to="none",
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+        )
+        level = logging.get_verbosity()
+        logging.set_verbosity_error()
+        try:
+            return GRPOTrainer(
+                model=self._trained.model,
+                reward_funcs=reward,
+                args=arguments,
+                train_dataset=Dataset.from_list([{"prompt": list(group[0].messages)} for group in groups]),
+                processing_class=self._trained.tokenizer,
+                rollout_func=recorded,
+                optimizers=(self._optimizer, torch.optim.lr_scheduler.ConstantLR(self._optimizer, 1.0)),
+            )
+        finally:
+            logging.set_verbosity(level)
+
+
+def _groups(rows: Sequence[Row], size: int) -> list[list[Row]]:
+    """Return the first attempts of each state; states of which a candidate is missing are left out."""
+    designs = [row for row in rows if row.kind == "design"]
+    states = groupby(designs, key=lambda row: (row.benchmark, row.run, row.episode, row.turn))
+    return [group for group in (list(rows) for _, rows in states) if len(group) == size]
