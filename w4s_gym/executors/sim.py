@@ -97,6 +97,18 @@ class SimulatedExecutor:
         )
         return ChatReply(tuple(completions), usage)
 
+    def retuned(self, profile: Profile) -> SimulatedExecutor:
+        """Return an executor with other abilities that faces the same items; for fitting.
+
+        Args:
+            profile: a profile with the same `seed` and `languages`.
+        """
+        other = SimulatedExecutor(self.name, profile)
+        for (benchmark, item_id), model in self._items.items():
+            domain = profile.domain_of(benchmark, model.item.kind)
+            other._items[benchmark, item_id] = model.under(domain)
+        return other
+
     def _model(self, item: Item, benchmark: str) -> ItemModel:
         known = self._items.get((benchmark, item.id))
         if known is None or (known.item is not item and known.item != item):

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from w4s_gym.benchmark import Item
 from w4s_gym.executors.simulation.answers import answer_family, as_number
 from w4s_gym.executors.simulation.noise import Stream, digest
-from w4s_gym.executors.simulation.profile import Profile
+from w4s_gym.executors.simulation.profile import Domain, Profile
 
-Artefact = Literal["restate", "principle", "sound", "faulty"]
+Artefact = Literal["restate", "principle", "expert", "sound", "faulty"]
 
 _NUMBERS = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w])")
+LABEL = re.compile(
+    r"(?im)(?:\b(?:solution|answer|candidate|agent|option|attempt|response|expert|proposal|try)s?\s*[#(\[]?\s*"
+    r"(\d{1,2}|[A-J])\s*[:)\]]|^\s*[#(\[]?\s*(\d{1,2}|[A-J])\s*[:).\]](?=\s))"
+)
+"""A label in front of one of several answers: `Solution 2:`, `(B)`, `3.` at the start of a line."""
+_LABEL_WORD = re.compile(
+    r"(?:solution|answer|candidate|agent|option|attempt|response|expert|proposal|try|^|\n)s?[ \t]*[#(\[]?[ \t]*$", re.I
+)
 _LETTER = re.compile(r"(?:^|[:(\"'\s])\(?([A-J])\)?(?=[\s.,;\"')]*(?:$|\n|[.,;\"')]))", re.M)
 _SENTENCE = re.compile(r"(?<=[.?!\n\u3002\uff1f\uff01])\s*")
 _TYPICAL_LENGTH = 300
@@ -25,6 +33,15 @@ _LENGTH_LOADING = 0.25
 _SHARED = 0.5
 """Correlation between reading, deriving and programming difficulty of the same item."""
 _SHORTEST_PART = 12
+
+
+class Shown(NamedTuple):
+    """Answers that a prompt holds."""
+
+    answers: tuple[int, ...]
+    """Indices of the item's possible answers, in the order in which they stand there, repeats included."""
+    others: int
+    """How many different further values stand beside them."""
 
 
 class ItemModel:
@@ -55,6 +72,12 @@ class ItemModel:
         self._counter = self._make_counter()
         self._marks = {kind: digest("mark", kind, profile.seed, item.identity).hex()[:6] for kind in _ARTEFACTS}
         self._kinds = {mark: kind for kind, mark in self._marks.items()}
+
+    def under(self, domain: Domain) -> ItemModel:
+        """Return the same item for an executor with other abilities."""
+        other = copy.copy(self)
+        other.domain = domain
+        return other
 
     def mark(self, kind: Artefact) -> str:
         """Return the tag by which a text that the executor wrote for this item is known again."""
@@ -90,29 +113,26 @@ class ItemModel:
         parts = [p.strip() for p in _SENTENCE.split(self.task)]
         return [p for p in parts if len(p) >= _SHORTEST_PART] or [self.task]
 
-    def shown(self, text: str) -> tuple[Counter[int], int]:
+    def shown(self, text: str) -> Shown:
         """Find answers in a prompt's text around the question.
 
         Args:
             text: the text without the question.
-
-        Returns:
-            How often each of the item's possible answers occurs, and how many other values stand beside them.
         """
         return self._counter(text)
 
-    def _make_counter(self) -> Callable[[str], tuple[Counter[int], int]]:
+    def _make_counter(self) -> Callable[[str], Shown]:
         if self.item.kind == "code":
             return self._code_counter()
         if self.item.kind == "choice":
             places = {letter: i for i, letter in enumerate(self.answers)}
-            return lambda text: _tally(places, _LETTER.findall(text))
+            return lambda text: _tally(places, _LETTER.findall(LABEL.sub("\n", text)))
         numbers = [as_number(a) for a in self.answers]
         if self.item.kind == "number" and all(n is not None for n in numbers):
             by_value = {n: i for i, n in reversed(list(enumerate(numbers)))}
 
-            def count_numbers(text: str) -> tuple[Counter[int], int]:
-                return _tally(by_value, [float(n.replace(",", "")) for n in _NUMBERS.findall(text)])
+            def count_numbers(text: str) -> Shown:
+                return _tally(by_value, [float(n.replace(",", "")) for n in _values(text)])
 
             return count_numbers
         # longest first, so that an answer inside another is not counted for it
@@ -123,12 +143,12 @@ class ItemModel:
             re.I,
         )
 
-        def count_texts(text: str) -> tuple[Counter[int], int]:
-            return Counter(int(m.lastgroup[1:]) for m in pattern.finditer(text) if m.lastgroup), 0
+        def count_texts(text: str) -> Shown:
+            return Shown(tuple(int(m.lastgroup[1:]) for m in pattern.finditer(LABEL.sub("\n", text)) if m.lastgroup), 0)
 
         return count_texts
 
-    def _code_counter(self) -> Callable[[str], tuple[Counter[int], int]]:
+    def _code_counter(self) -> Callable[[str], Shown]:
         right = {line.strip() for line in self.answers[0].splitlines()}
         traits: list[tuple[int, str]] = []
         for i, source in enumerate(self.answers[1:], 1):
@@ -137,27 +157,34 @@ class ItemModel:
             traits += [(i, line) for line in shared[:1]]
         header = f"def {self.item.entry_point or ''}"
 
-        def count_programs(text: str) -> tuple[Counter[int], int]:
-            programs = text.count(header)
-            found = Counter({i: n for i, line in traits if (n := text.count(line))})
-            correct = programs - found.total()
-            if correct > 0:
-                found[0] = correct
-            return found, 0
+        def count_programs(text: str) -> Shown:
+            found = []
+            for part in text.split(header)[1:]:
+                found.append(next((i for i, line in traits if line in part), 0))
+            return Shown(tuple(found), 0)
 
         return count_programs
 
 
-_ARTEFACTS: tuple[Artefact, ...] = ("restate", "principle", "sound", "faulty")
+_ARTEFACTS: tuple[Artefact, ...] = ("restate", "principle", "expert", "sound", "faulty")
 
 
-def _tally(places: dict[float, int] | dict[str, int], values: list[float] | list[str]) -> tuple[Counter[int], int]:
-    found: Counter[int] = Counter()
+def _values(text: str) -> Iterator[str]:
+    """Yield the numbers of a text that are no labels."""
+    for match in _NUMBERS.finditer(text):
+        start, end = match.span()
+        label = end - start <= 2 and text[end : end + 1] in (":", ")", "]", ".")
+        if not (label and _LABEL_WORD.search(text[max(0, start - 16) : start] if start else "\n")):
+            yield match.group()
+
+
+def _tally(places: dict[float, int] | dict[str, int], values: list[float] | list[str]) -> Shown:
+    found = []
     others = set()
     for value in values:
         place = places.get(value)  # type: ignore[call-overload]
         if place is None:
             others.add(value)
         else:
-            found[place] += 1
-    return found, len(others)
+            found.append(place)
+    return Shown(tuple(found), len(others))

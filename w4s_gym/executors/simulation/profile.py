@@ -71,19 +71,25 @@ class Domain:
     principle: float = 0.0
     """Gain in ability when principles were written down first."""
     persona: float = 0.0
-    """... when the system prompt assigns a role other than the default one."""
+    """... when the system prompt assigns the expert that an earlier call named for this question."""
     perspectives: float = 0.0
-    """... when two or more reasoning slots stand before the answer."""
+    """... when several voices (slots of reasoning or personas) stand before the answer."""
     shots: float = 0.05
     """... when worked examples stand before the question as earlier turns."""
     recognise: float = 0.3
     """Power to tell the right one among answers shown: its log-odds on an item of average difficulty."""
     conform: float = 0.7
     """Weight of an answer's support among the answers shown (log-odds per unit of log(1 + count))."""
+    recent: float = 0.4
+    """Weight of the answer that is shown last, where several are shown."""
+    discuss: float = 0.1
+    """Gain in ability when several solutions are shown, so that the question is looked at again."""
     strict: float = -0.8
     """Readiness to call a shown answer wrong."""
     waver: float = 1.5
-    """Loss of an answer's weight once it was called wrong, or once something different was asked for."""
+    """Loss of an answer's weight once a review called it wrong, and gain once one called it right."""
+    novelty: float = 3.0
+    """Loss of a shown answer's weight when something different is asked for, or when its program failed a test."""
     repair: float = 0.4
     """Gain in ability when a program and the error it raised, or the test it failed, are shown."""
     verbose: float = 0.0

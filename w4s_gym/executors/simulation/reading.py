@@ -9,21 +9,18 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from w4s_gym.executors.base import ChatRequest
-from w4s_gym.executors.simulation.items import Artefact, ItemModel
+from w4s_gym.executors.simulation.items import LABEL, Artefact, ItemModel
 from w4s_gym.executors.simulation.slots import Slot, slot_of_instruction, slots_of_keys
-
-DEFAULT_ROLES = frozenset({"task solver", "assistant", "helpful assistant", ""})
 
 _ROLE = re.compile(r"^You are an? (?:helpful )?(.{0,200}?)\.(?: |$)", re.S)
 _FORMAT_RULE = re.compile(r"Reply in JSON format, ONLY using the keys \[.*?\]\.?", re.S)
-_LABEL = re.compile(
-    r"(?im)(?:\b(?:solution|answer|candidate|agent|option|attempt|response|expert|proposal|try)s?\s*[#(\[]?\s*"
-    r"(\d{1,2}|[A-J])\s*[:)\]]|^\s*[#(\[]?\s*(\d{1,2}|[A-J])\s*[:).\]](?=\s))"
-)
-_ERROR = re.compile(r"\b\w*(?:Error|Exception|Failed|Traceback)\b")
+_ERROR = re.compile(r"(?:Error|Exception|Failed|Traceback)\b")
 _DIFFERENT = re.compile(
     r"\b(?:another|different|alternative|new|other)\b[^.\n]{0,40}\b(?:way|approach|method|solution|idea|manner)", re.I
 )
+_EDGE = 600
+"""Characters at both ends of a prompt in which instructions are looked for."""
+_TERSE = re.compile(r"nothing else|\bonly the\b|answer only|few words|(?:number|letter|word)s? only", re.I)
 _QUOTED_KEY = re.compile(r"[\"'](\w{1,40})[\"']\s*:")
 
 
@@ -38,17 +35,17 @@ class Reading:
     coverage: float
     """Fraction of the question that the prompt holds."""
     artefacts: frozenset[Artefact]
-    """Texts of the executor itself about this item: restatements, principles."""
+    """Texts of the executor itself about this item: restatements, principles, the expert it named."""
     verdict: Artefact | None
     """Its latest judgement of a shown answer: `sound`, `faulty`, or none."""
-    shown: Counter[int]
-    """How often each possible answer of the item is shown."""
+    shown: tuple[int, ...]
+    """Possible answers of the item (by index) that are shown, in order, repeats included."""
     others: int
-    """How many further values are shown."""
+    """How many different further values are shown."""
     labels: tuple[tuple[str, int], ...]
     """Labelled answers to choose from: (label, index of the answer)."""
-    persona: bool
-    """The system prompt assigns a role."""
+    terse: bool
+    """A plain-text reply shall hold the answer alone."""
     shots: int
     """Worked examples that stand before the question as earlier turns."""
     error: bool
@@ -61,15 +58,13 @@ def read(request: ChatRequest, model: ItemModel) -> Reading:
     """Read a request about an item."""
     system = "\n".join(m["content"] for m in request.messages if m["role"] == "system")
     role = _ROLE.match(system)
-    persona = bool(role) and role.group(1).strip().lower() not in DEFAULT_ROLES  # type: ignore[union-attr]
     instructions = _FORMAT_RULE.sub("", system[role.end() :] if role else system)
     turns = [m for m in request.messages if m["role"] != "system"]
     whole = "\n".join([instructions, *(m["content"] for m in turns)])
     around, coverage = model.split(whole)
-    noted = model.artefacts(whole)
+    noted = model.artefacts(f"{system}\n{whole}" if role else whole)
     judgements = [a for a in noted if a in ("sound", "faulty")]
-    text_around_labels = _LABEL.sub("\n", around)
-    shown, others = model.shown(text_around_labels)
+    shown, others = model.shown(around)
     keys = request.json_keys or (_guess_keys(whole) if request.json_mode else ())
     if keys:
         slots = slots_of_keys(keys, model.item.kind)
@@ -84,11 +79,16 @@ def read(request: ChatRequest, model: ItemModel) -> Reading:
         shown=shown,
         others=others,
         labels=_labelled(around, model) if "select" in slots else (),
-        persona=persona,
+        terse=not keys and _TERSE.search(whole) is not None,
         shots=_examples(turns, model),
         error=bool(shown) and _ERROR.search(around) is not None,
-        different=bool(shown) and _DIFFERENT.search(around) is not None,
+        different=bool(shown) and _DIFFERENT.search(f"{around[:_EDGE]}\n{around[-_EDGE:]}") is not None,
     )
+
+
+def most_shown(shown: tuple[int, ...]) -> int:
+    """Return the answer with the most support; of several the one that came first."""
+    return Counter(shown).most_common(1)[0][0]
 
 
 def _guess_keys(text: str) -> tuple[str, ...]:
@@ -109,11 +109,11 @@ def _examples(turns: list[Mapping[str, str]], model: ItemModel) -> int:
 
 def _labelled(around: str, model: ItemModel) -> tuple[tuple[str, int], ...]:
     """Pair each label with the answer that its text holds (the most frequent one)."""
-    marks = list(_LABEL.finditer(around))
+    marks = list(LABEL.finditer(around))
     found = []
     for mark, following in zip(marks, [*marks[1:], None], strict=True):
         part = around[mark.end() : following.start() if following else len(around)]
         shown, _ = model.shown(part)
         if shown:
-            found.append((mark.group(1) or mark.group(2), max(shown, key=lambda i: (shown[i], -i))))
+            found.append((mark.group(1) or mark.group(2), most_shown(shown)))
     return tuple(found)

@@ -13,13 +13,14 @@ variance lies between items, asking again is no fresh chance: votes converge to 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
 from w4s_gym.executors.simulation.answers import MISREADINGS
 from w4s_gym.executors.simulation.items import ItemModel
 from w4s_gym.executors.simulation.noise import Stream
-from w4s_gym.executors.simulation.reading import Reading
+from w4s_gym.executors.simulation.reading import Reading, most_shown
 
 Mode = Literal["direct", "prose", "steps", "code"]
 
@@ -31,6 +32,8 @@ _COLDEST = 0.35
 """Noise at temperature 0, as a fraction of the noise at temperature 1."""
 _TRUST = 1.2
 """Log-odds that a shown answer gains when the executor's own attempt agrees with it."""
+_ONE_SOLUTION = 2
+"""Times that a single solution names its answer: in the working and as the answer."""
 _JUDGE_NOISE = 0.5
 _INLINE = 0.6
 """Strength of a restatement or of principles written in the same reply, against those of an earlier call."""
@@ -67,16 +70,23 @@ def attempt(model: ItemModel, reading: Reading, mode: Mode, temperature: float, 
     understood = understanding + scale * e1 > model.reading
     ability = {"direct": domain.direct, "prose": domain.prose, "steps": domain.steps, "code": domain.code}[mode]
     ability += _context_gain(model, reading, "principle") - heat_loss(temperature)
-    ability += domain.persona * reading.persona
+    ability += domain.persona * ("expert" in reading.artefacts)
     ability += domain.shots * (reading.shots > 0)
     ability += domain.repair * reading.error
-    if mode == "steps" and reading.slots.count("reason") > 1:
+    if len(reading.shown) > _ONE_SOLUTION and not _doubted(reading):
+        ability += domain.discuss
+    if mode == "steps" and sum(slot in ("reason", "role") for slot in _before_answer(reading)) > 1:
         ability += domain.perspectives
     difficulty = model.programming if mode == "code" else model.deriving
     derived = ability + scale * e2 > difficulty
     if understood and derived:
         return Attempt(0, True)
     return Attempt(wrong_answer(model, understood, wrong, which), understood)
+
+
+def _doubted(reading: Reading) -> bool:
+    """Whether the answers shown were called wrong, failed a test, or something different is asked for."""
+    return reading.different or reading.error or reading.verdict == "faulty"
 
 
 def wrong_answer(model: ItemModel, understood: bool, wrong: float, which: float) -> int:
@@ -125,26 +135,27 @@ def settle(model: ItemModel, reading: Reading, own: Attempt, temperature: float,
     so that asking again does not help), and less after it was called wrong or when something different was asked for.
     A list of more than `ATTENTION` values is ignored.
     """
-    if not reading.shown or len(reading.shown) + reading.others > ATTENTION:
+    support = Counter(reading.shown)
+    if not support or len(support) + reading.others > ATTENTION:
         return own.answer
     domain = model.domain
-    doubted = reading.different or reading.verdict == "faulty"
-    options = dict.fromkeys(reading.shown, 0.0)
+    doubted = _doubted(reading)
+    options = dict.fromkeys(support, 0.0)
     options.setdefault(own.answer, 0.0)
-    if doubted and len(options) == 1:
-        options[_other_answer(model, options, stream)] = -1.0
+    if doubted and own.answer in support:
+        options[_other_answer(model, options, stream)] = 0.0
     told = recognition(model) * reading.coverage
     best, best_weight = own.answer, -math.inf
     heat = max(0.3, min(temperature, 1.5))
     for option in sorted(options):
-        weight = options[option] + domain.conform * math.log1p(reading.shown[option])
-        weight += _TRUST * (option == own.answer)
-        weight += told * (option == 0)
-        if option in reading.shown:
+        weight = options[option] + _TRUST * (option == own.answer) + told * (option == 0)
+        if option in support:
             if doubted:
-                weight -= domain.waver
-            elif reading.verdict == "sound":
-                weight += domain.waver
+                weight -= domain.novelty if reading.different or reading.error else domain.waver
+            else:
+                weight += domain.conform * math.log1p(support[option])
+                weight += domain.recent * (option == reading.shown[-1] and len(support) > 1)
+                weight += domain.waver * (reading.verdict == "sound")
         weight += 0.5 * heat * -math.log(-math.log(stream.uniform()))
         if weight > best_weight:
             best, best_weight = option, weight
@@ -157,16 +168,18 @@ def _other_answer(model: ItemModel, taken: dict[int, float], stream: Stream) -> 
     return free[stream.index(len(free))] if free else next(iter(taken))
 
 
-def judge(model: ItemModel, reading: Reading, stream: Stream) -> tuple[int, bool]:
+def judge(model: ItemModel, reading: Reading, stream: Stream) -> bool:
     """Judge the best supported answer shown.
 
     Returns:
-        The index of the judged answer (-1 if none is shown) and whether it is called sound. The error of the judgement
-        belongs to the item and the answer, so that judging again brings little news.
+        Whether it is called sound. The error of the judgement belongs to the item and the answer, so that judging again
+        brings little news. A program that raised or failed a test is never sound.
     """
+    if reading.error:
+        return False
     if not reading.shown:
-        return -1, stream.uniform() < 0.7
-    judged = max(reading.shown, key=lambda i: (reading.shown[i], -i))
+        return stream.uniform() < 0.7
+    judged = most_shown(reading.shown)
     told = recognition(model) * reading.coverage
     doubt = model.domain.strict - (told if judged == 0 else -0.6 * told) + _JUDGE_NOISE * stream.normal()
-    return judged, doubt <= 0
+    return doubt <= 0

@@ -17,7 +17,7 @@ _PADDING = (
     "question needs. Carry the result of each step over to the next one, and keep the units in mind. Look at the "
     "conditions once more and make sure that none is left out. Put the intermediate results together. "
 ) * 6
-_ROLES = ("careful analyst", "domain expert", "teacher", "sceptical reviewer")
+_ROLES = ("careful analyst", "domain expert", "experienced teacher", "sceptical reviewer")
 
 
 def write(model: ItemModel, reading: Reading, faults: Faults, temperature: float, stream: Stream) -> str:
@@ -55,11 +55,14 @@ class _Composer:
         self._stream = stream
         self._own: dict[Mode, Attempt] = {}
         self._given: dict[Mode, int] = {}
+        self._sound: bool | None = None
 
     def plain(self, slot: Slot) -> str:
         """Write a plain-text reply."""
         if slot == "answer":
             index = self._answer("prose")
+            if self._reading.terse:
+                return self._model.answers[index]
             return f"{self._working()}{self._conclusion(index)}"
         if slot == "code":
             return f"{self._working()}\n\n```python\n{self._program()}\n```"
@@ -83,7 +86,7 @@ class _Composer:
         if slot in ("critique", "verdict", "score"):
             return self._judgement(slot)
         if slot == "role":
-            return _ROLES[self._stream.index(len(_ROLES))]
+            return f"{_ROLES[self._stream.index(len(_ROLES))]} [#{model.mark('expert')}]"
         if model.item.kind == "code" or {"code", "expression"} & set(self._reading.slots):
             return self._working()
         return f"{self._working()} So I get {model.answers[self._answer(self._mode())]}."
@@ -148,7 +151,9 @@ class _Composer:
         return next((label for label, index in labels if index == preferred), labels[0][0])
 
     def _judgement(self, slot: Slot) -> str:
-        _, sound = judge(self._model, self._reading, self._stream)
+        if self._sound is None:
+            self._sound = judge(self._model, self._reading, self._stream)
+        sound = self._sound
         if slot == "verdict":
             return "True" if sound else "False"
         if slot == "score":
