@@ -48,7 +48,8 @@ class Server:
             "completion_tokens": 0,
             "lost": 0,  # billed replies that the client never got whole
             "served": {},  # question -> how often it was delivered with a usable answer
-            "bodies": [],  # fields of the distinct kinds of bodies seen
+            "bodies": [],  # names of the fields of the distinct kinds of bodies seen
+            "paths": [],
             "keys": [],
         }
 
@@ -66,19 +67,23 @@ class Server:
                 elif path == "/reset":
                     self.forget()
                     await self.send(writer, 200, {})
-                elif not await self.chat(headers, json.loads(body), writer):
+                elif not await self.chat(path, headers, json.loads(body), writer):
                     break
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             writer.close()
 
-    async def chat(self, headers: dict[str, str], body: dict[str, Any], writer: asyncio.StreamWriter) -> bool:
+    async def chat(
+        self, path: str, headers: dict[str, str], body: dict[str, Any], writer: asyncio.StreamWriter
+    ) -> bool:
         """Answer a chat request; return False when the connection was broken."""
         options, report = self.options, self.report
         report["requests"] += 1
-        if sorted(body) not in report["bodies"]:
-            report["bodies"].append(sorted(body))
+        key = f"api-key: {headers['api-key']}" if "api-key" in headers else headers.get("authorization", "")
+        for name, value in (("bodies", sorted(body)), ("paths", path), ("keys", key)):
+            if value not in report[name]:
+                report[name].append(value)
         if self.busy >= options.slots:
             report["refused"] += 1
             await self.send(writer, 429, error("too many requests"), {"Retry-After": "0"})
@@ -88,7 +93,6 @@ class Server:
             report["refused"] += 1
             await self.send(writer, 400, error(f"Unsupported parameter: {refused!r} is not supported", refused))
             return True
-        key = headers.get("authorization", "") + headers.get("api-key", "")
         if options.reject_key:
             await self.send(writer, 401, error(f"Incorrect API key provided: {key}"))
             return True

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import pickle
+import traceback
+
+import pytest
+
+from w4s_gym.errors import ConfigError, ExecutorUnavailable
+from w4s_gym.executors import make_executor
+from w4s_gym.executors.config import EndpointConfig
+from w4s_gym.executors.keys import redact
+
+KEY = "sk-test-0123456789abcdef"
+
+
+def test_a_missing_key_is_named(monkeypatch):
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
+        make_executor("openai:gpt-4o-mini")
+    with pytest.raises(ConfigError, match="MY_KEY"):
+        make_executor("openai:m", {"base_url": "http://localhost:1/v1", "key_env": "MY_KEY"})
+    with pytest.raises(ConfigError, match="AZURE_OPENAI_API_KEY"):
+        make_executor("openai:d", {"azure_endpoint": "https://x.openai.azure.com", "azure_api_version": "2024-10-21"})
+
+
+def test_an_endpoint_of_ones_own_needs_no_key():
+    make_executor("openai:m", {"base_url": "http://localhost:1/v1"})
+    make_executor("openai:m", {"key_env": ""})
+
+
+def test_the_key_file_is_read_but_not_inside_a_repository(monkeypatch, tmp_path):
+    file = tmp_path / "keys" / "w4s.env"
+    file.parent.mkdir()
+    file.write_text(f"OPENAI_API_KEY={KEY}\n")
+    monkeypatch.setenv("W4S_ENV_FILE", str(file))
+    make_executor("openai:m")
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(ConfigError, match="git repository") as caught:
+        make_executor("openai:m")
+    assert KEY not in str(caught.value)
+
+
+def test_no_key_in_errors_logs_recordings_and_reprs(serve, question, run, monkeypatch, tmp_path, caplog, capfd):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    caplog.set_level(logging.DEBUG)
+    server = serve("--reject-key")  # says the key in its error message
+    recording = tmp_path / "r.jsonl"
+    config = {"base_url": server.base_url, "cache_folder": str(tmp_path / "cache")}
+    executor = make_executor(f"record:{recording}@openai:m", config)
+
+    async def ask() -> str:
+        try:
+            await executor.complete(question(1))
+        except ExecutorUnavailable as error:
+            return "".join(traceback.format_exception(error))
+        finally:
+            await executor.close()
+        raise AssertionError("the server refused the key")
+
+    told = run(ask())
+    assert "401" in told
+    assert "[key]" in told  # so the server did say it
+    cached = b"".join(p.read_bytes() for p in (tmp_path / "cache").rglob("*") if p.is_file())
+    seen = [told, caplog.text, *capfd.readouterr(), recording.read_text(), repr(executor), repr(executor.inner.inner)]
+    assert all(KEY not in text for text in seen)
+    assert KEY.encode() not in cached
+
+
+def test_a_key_that_a_reply_repeats_is_not_recorded(serve, question, run, monkeypatch, tmp_path):
+    monkeypatch.setenv("OPENAI_API_KEY", "12345678901")
+    server = serve()
+    recording = tmp_path / "r.jsonl"
+    executor = make_executor(f"record:{recording}@openai:m", {"base_url": server.base_url})
+    reply = run(executor.complete(question(12345678900)))  # the sum is the key
+    assert "12345678901" in reply.completions[0].text
+    assert "12345678901" not in recording.read_text()
+    assert "[key]" in recording.read_text()
+    assert redact("a 12345678901 b") == "a [key] b"
+
+
+def test_the_password_in_a_url_is_not_part_of_names(monkeypatch):
+    config = EndpointConfig.from_json({"base_url": "http://me:secret@host:8000/v1?token=abc"})
+    assert config.endpoint == "http://host:8000/v1"
+
+
+def test_the_config_is_plain_data_and_checked():
+    config = {"base_url": "http://localhost:1/v1", "extra": {"top_p": 0.5}, "price": {"input": 1.0, "output": 2.0}}
+    assert copy.deepcopy(config) == json.loads(json.dumps(config)) == pickle.loads(pickle.dumps(config))
+    made = EndpointConfig.from_json(config)
+    assert pickle.loads(pickle.dumps(made)) == made
+    for wrong, word in [
+        ({"bse_url": "x"}, "bse_url"),
+        ({"price": {"inputs": 1}}, "price"),
+        ({"attempts": 0}, "attempts"),
+        ({"azure_endpoint": "https://x"}, "azure_api_version"),
+        ({"extra": {"api_key": "x"}}, "key_env"),
+    ]:
+        with pytest.raises(ConfigError, match=word):
+            EndpointConfig.from_json(wrong)
+    with pytest.raises(ConfigError, match="capabilities"):
+        make_executor("openai:m", {"base_url": "http://localhost:1/v1", "capabilities": {"telepathy": True}})
