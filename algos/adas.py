@@ -19,7 +19,7 @@ import numpy as np
 
 from w4s_gym.action import parse_action
 from w4s_gym.algos.base import Algorithm, Batch
-from w4s_gym.algos.policy import Message, Policy
+from w4s_gym.algos.policy import Message, Policy, Sample
 from w4s_gym.algos.search import answer_kind, compact_request, first_error, ran, search_row
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.algos.trajectory import Row
@@ -181,22 +181,22 @@ class Adas(Algorithm):
         assert self._seed is not None
         best = max(design.accuracy for design in self.archive)
         chat = self._request(env, best)
-        texts = [self._ask(chat, "design")]
+        written = [self._ask(chat, "design")]
         rows = []
         for number, request in enumerate((_NOVELTY, _CHECKLIST)[: self._reflections]):
-            rows.append(self._row(env, chat, texts[-1], None, None))
-            chat = [*chat, {"role": "assistant", "content": texts[-1]}, {"role": "user", "content": request}]
-            texts.append(self._ask(chat, f"reflection {number}"))
-        text = texts[-1]
+            rows.append(self._row(env, chat, written[-1], None, None))
+            chat = [*chat, {"role": "assistant", "content": written[-1].text}, {"role": "user", "content": request}]
+            written.append(self._ask(chat, f"reflection {number}"))
+        sample = written[-1]
         for attempt in range(self.config.evaluations):
-            parsed = parse_action(text)
+            parsed = parse_action(sample.text)
             evaluation = None if parsed.workflow is None else env.evaluate_workflow(parsed.workflow)
             if evaluation is not None and ran(evaluation):
                 reward = RewardRule()(evaluation.accuracy, best, best)
-                rows.append(self._row(env, chat, text, reward, evaluation.accuracy, attempt > 0))
+                rows.append(self._row(env, chat, sample, reward, evaluation.accuracy, attempt > 0))
                 failed = evaluation.accuracy < _TOO_LOW
             else:
-                rows.append(self._row(env, chat, text, 0.0, None, attempt > 0))
+                rows.append(self._row(env, chat, sample, 0.0, None, attempt > 0))
                 failed = True
             last = attempt == self.config.evaluations - 1
             if evaluation is not None and parsed.workflow is not None and (not failed or (last and ran(evaluation))):
@@ -206,25 +206,25 @@ class Adas(Algorithm):
             if not last:
                 error = _failure(parsed.problem, evaluation)
                 request_fix = repair_message(error, self.config.evaluations - attempt - 1, self.policy.prompt_style)
-                chat = [*chat, {"role": "assistant", "content": text}, request_fix]
-                text = self._ask(chat, f"fix {attempt}")
+                chat = [*chat, {"role": "assistant", "content": sample.text}, request_fix]
+                sample = self._ask(chat, f"fix {attempt}")
         return rows
 
-    def _ask(self, chat: Sequence[Message], step: str) -> str:
+    def _ask(self, chat: Sequence[Message], step: str) -> Sample:
         seed = derive_seed("adas", self._seed or 0, self.generation, step)
-        return self.policy.sample([chat], 1, seed)[0][0].text
+        return self.policy.sample([chat], 1, seed)[0][0]
 
     def _row(
         self,
         env: WorkflowDesignEnv,
         chat: Sequence[Message],
-        text: str,
+        sample: Sample,
         reward: float | None,
         accuracy: float | None,
         repair: bool = False,
     ) -> Row:
         return search_row(
-            env, chat, text, run=self.run, step=self.generation, reward=reward, accuracy=accuracy, repair=repair
+            env, chat, sample, run=self.run, step=self.generation, reward=reward, accuracy=accuracy, repair=repair
         )
 
     def _context(self) -> list[Design]:

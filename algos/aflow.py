@@ -194,15 +194,15 @@ class AFlow(Algorithm):
         rows = []
         for attempt in range(self.config.tries):
             seed = derive_seed("aflow", self._seed or 0, self.rounds, attempt)
-            text = self.policy.sample([chat], 1, seed)[0][0].text
-            parsed = parse_action(text)
+            sample = self.policy.sample([chat], 1, seed)[0][0]
+            parsed = parse_action(sample.text)
             if parsed.workflow is None:
-                rows.append(search_row(env, chat, text, run=self.run, step=self.rounds, reward=0.0, accuracy=None))
+                rows.append(search_row(env, chat, sample, run=self.run, step=self.rounds, reward=0.0, accuracy=None))
                 continue
             workflow = with_operators(parsed.workflow)
             modification = _modification(parsed)
             if self._tried(index, modification, workflow):
-                rows.append(search_row(env, chat, text, run=self.run, step=self.rounds, reward=None, accuracy=None))
+                rows.append(search_row(env, chat, sample, run=self.run, step=self.rounds, reward=None, accuracy=None))
                 continue
             best = max(node.score for node in self.nodes)
             scores = self._measure(env, workflow)
@@ -210,7 +210,7 @@ class AFlow(Algorithm):
             reward = RewardRule()(node.score, best, parent.score)
             rows.append(
                 search_row(
-                    env, chat, text, run=self.run, step=self.rounds, reward=reward, accuracy=node.score, chosen=True
+                    env, chat, sample, run=self.run, step=self.rounds, reward=reward, accuracy=node.score, chosen=True
                 )
             )
             parent.experience.append(Experience(modification, parent.score, node.score))

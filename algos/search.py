@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
-from w4s_gym.algos.policy import Message
+from w4s_gym.algos.policy import Message, Sample
 from w4s_gym.algos.trajectory import Row
 from w4s_gym.benchmark import AnswerKind
 from w4s_gym.env import WorkflowDesignEnv
@@ -70,7 +70,7 @@ def compact_request(
 def search_row(
     env: WorkflowDesignEnv,
     messages: Sequence[Message],
-    action: str,
+    sample: Sample,
     *,
     run: str,
     step: int,
@@ -82,7 +82,7 @@ def search_row(
     """Make a trajectory row of a text that a search asked for; `reward` is None when it was not measured."""
     return Row(
         messages=tuple(dict(m) for m in messages),
-        action=action,
+        action=sample.text,
         reward=reward,
         accuracy=accuracy,
         kind="repair" if repair else "design",
@@ -94,4 +94,5 @@ def search_row(
         turn=0,
         candidate=0,
         simulated=env.state.card.simulated,
+        truncated=sample.truncated,
     )
