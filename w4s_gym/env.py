@@ -172,7 +172,8 @@ class WorkflowDesignEnv(gym.Env[str, str]):
                 raise ConfigError(f"{self._benchmark.name}: {error}; it is no option of this benchmark") from error
             raise
         validation_size, test_size, seed, kind = self._split_options
-        published = self._benchmark.published_split
+        # Only when asked for: the published lists of some benchmarks need a file of their own.
+        published = self._benchmark.published_split if kind == "published" else None
         return make_split(items, validation_size, test_size, seed, kind, published(items) if published else None)
 
     @cached_property
