@@ -40,23 +40,19 @@ PRIORS: tuple[Prior, ...] = (
     Prior("prose", 0.0, 0.7, above="steps"),
     Prior("direct", -0.8, 0.7, above="steps"),
     Prior("code", 0.5, 1.0, above="steps"),
-    Prior("noise", 0.35, 0.12, 0.05, 1.0),
-    Prior("focus", 0.6, 0.15, 0.2, 0.95),
-    Prior("recognise", 0.3, 0.6),
-    Prior("conform", 0.7, 0.3, 0.0),
-    Prior("recent", 0.4, 0.4, 0.0),
+    Prior("noise", 0.3, 0.15, 0.05, 1.0),
+    Prior("recognise", 0.5, 0.3),
     Prior("discuss", 0.1, 0.4),
+    Prior("distract", 0.1, 0.3),
     Prior("strict", -0.8, 0.6),
-    Prior("waver", 1.5, 0.6, 0.0),
-    Prior("novelty", 3.0, 1.0, 0.0, 6.0),
-    Prior("principle", 0.0, 0.3),
-    Prior("persona", 0.0, 0.3),
-    Prior("perspectives", 0.0, 0.3),
+    Prior("principle", 0.0, 0.4),
+    Prior("persona", 0.0, 0.4),
+    Prior("perspectives", 0.0, 0.4),
 )
 """Weak beliefs; special effects (principles, personas, several voices) are zero unless measured."""
 
-_STEP = 0.25
-"""Step of the finite differences, in prior standard deviations up to 0.25."""
+_STEP = 0.3
+"""Largest step of the finite differences; accuracies are steps of one item, so small differences are all noise."""
 
 
 @dataclass(frozen=True)
@@ -145,11 +141,11 @@ def _derivatives(
     quick = measure(_domain(start, priors, theta), everything, True)
     jacobian = np.zeros((len(base), len(priors)))
     for k, prior in enumerate(priors):
-        step = min(_STEP, 0.5 * prior.sd)
+        step = min(_STEP, prior.sd)
         step = -step if theta[k] + step > prior.high else step
         moved, moved_far = theta.copy(), theta.copy()
         moved[k] += step
-        moved_far[k] += 4 * step
+        moved_far[k] += 2 * step
         far = measure(_domain(start, priors, moved_far), everything, True)
         rows = [i for i in everything if far[i] != quick[i]]
         if rows:

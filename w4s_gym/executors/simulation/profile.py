@@ -76,19 +76,21 @@ class Domain:
     """... when several voices (slots of reasoning or personas) stand before the answer."""
     shots: float = 0.05
     """... when worked examples stand before the question as earlier turns."""
-    recognise: float = 0.3
+    recognise: float = 0.5
     """Power to tell the right one among answers shown: its log-odds on an item of average difficulty."""
     conform: float = 0.7
     """Weight of an answer's support among the answers shown (log-odds per unit of log(1 + count))."""
-    recent: float = 0.4
+    recent: float = 0.5
     """Weight of the answer that is shown last, where several are shown."""
     discuss: float = 0.1
     """Gain in ability when several solutions are shown, so that the question is looked at again."""
+    distract: float = 0.1
+    """Loss of ability for each further answer shown that contradicts the first."""
     strict: float = -0.8
     """Readiness to call a shown answer wrong."""
     waver: float = 1.5
     """Loss of an answer's weight once a review called it wrong, and gain once one called it right."""
-    novelty: float = 3.0
+    novelty: float = 4.0
     """Loss of a shown answer's weight when something different is asked for, or when its program failed a test."""
     repair: float = 0.4
     """Gain in ability when a program and the error it raised, or the test it failed, are shown."""

@@ -75,6 +75,7 @@ def attempt(model: ItemModel, reading: Reading, mode: Mode, temperature: float, 
     ability += domain.repair * reading.error
     if len(reading.shown) > _ONE_SOLUTION and not _doubted(reading):
         ability += domain.discuss
+    ability -= domain.distract * max(0, len(set(reading.shown)) - 1)
     if mode == "steps" and sum(slot in ("reason", "role") for slot in _before_answer(reading)) > 1:
         ability += domain.perspectives
     difficulty = model.programming if mode == "code" else model.deriving
