@@ -65,7 +65,7 @@ MISPRINTS = (
     "assert sort_array([-2, -3, -4, -5, -6]) == [-6, -5, -4, -3, -2]",
     "assert tri(1) == 3",
     "assert tri(4) == 3",
-    "assert bf('Earth', 'Mercury') == (\"Venus\")",
+    "assert bf('Earth', 'Mercury') == 'Venus'",
 )
 """Docstring examples that the canonical solutions, and the hidden tests, contradict."""
 
@@ -110,7 +110,9 @@ def public_examples(prompt: str, entry_point: str) -> tuple[str, ...]:
     text = (ast.get_source_segment(prompt, docstring) or "").rstrip("\"'")
     found: list[str] = []
     for example in doctest.DocTestParser().get_examples(text):
-        found += _assertion(example.source.strip(), example.want.strip())
+        want = example.want.strip()
+        # Prose may follow in the next line.
+        found += _assertion(example.source.strip(), want) or _assertion(example.source.strip(), want.partition("\n")[0])
     for match in re.finditer(rf"(?<![\w.>]){re.escape(entry_point)}\(", text):
         found += _inline_example(text[match.start() : match.start() + _LARGEST_EXAMPLE])
     return tuple(dict.fromkeys(example for example in found if example not in MISPRINTS))
@@ -133,10 +135,10 @@ def _assertion(call: str, value: str) -> list[str]:
     value = {"true": "True", "false": "False"}.get(value, value)
     try:
         ast.literal_eval(value)
-        expression = ast.unparse(ast.parse(call, mode="eval"))
+        expression, expected = (ast.unparse(ast.parse(text, mode="eval")) for text in (call, value))
     except (ValueError, SyntaxError):
         return []
-    return [f"assert {expression} == {value}"]
+    return [f"assert {expression} == {expected}"]
 
 
 def _is_call_of_literals(text: str) -> bool:

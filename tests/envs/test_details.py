@@ -1,6 +1,7 @@
 """Facts of single benchmarks."""
 
 import ast
+import re
 from collections import Counter
 
 import pytest
@@ -167,7 +168,7 @@ def test_chain_sum_difficulty():
 
 def test_chain_sum_stories_are_small():
     for item in get_benchmark("ChainSum").load(style="story"):
-        numbers = [int(word) for word in item.task.split() if word.isdigit()]
+        numbers = [int(number) for number in re.findall(r"\d+", item.task)]
         assert len(numbers) == 2 and max(numbers) <= 12
         assert int(item.gold) >= 0
 
