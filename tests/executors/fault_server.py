@@ -118,7 +118,7 @@ class Server:
             await self.send(writer, 500, error("internal error"))
             return True
         count = 1 if options.ignore_n else int(body.get("n", 1))
-        texts = [answer(question, body) for _ in range(count)]
+        texts = [answer(question, body, options.mistakes) for _ in range(count)]
         finish = "stop"
         if fault == "empty":
             texts = ["" for _ in texts]
@@ -160,7 +160,7 @@ class Server:
         """Choose the fault of this request, or none."""
         self.asked[request] += 1
         text = f"{self.options.seed}/{self.asked[request]}/{request}"
-        draw = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") / 2**64
+        draw = uniform(text)
         kinds = self.options.kinds
         return kinds[int(draw / self.options.faults * len(kinds))] if draw < self.options.faults else None
 
@@ -176,14 +176,19 @@ class Server:
         await writer.drain()
 
 
-def answer(question: str, body: dict[str, Any]) -> str:
-    """Return the right reply: the sum, as the JSON object that was asked for or as plain text."""
+def answer(question: str, body: dict[str, Any], mistakes: float) -> str:
+    """Return the reply: the sum (a wrong one for a share of the questions), as JSON if asked for, else plain."""
     found = _QUESTION.search(question)
-    total = str(int(found.group(1)) + int(found.group(2))) if found else "no question"
+    total = str(int(found.group(1)) + int(found.group(2)) + (uniform(question) < mistakes)) if found else "no question"
     if body.get("response_format", {}).get("type") == "json_schema":
         keys = body["response_format"]["json_schema"]["schema"]["required"]
         return json.dumps(dict.fromkeys(keys, total))
     return total
+
+
+def uniform(text: str) -> float:
+    """Return a number in [0, 1) that depends on the text alone."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") / 2**64
 
 
 def uses(body: dict[str, Any], name: str) -> bool:
@@ -205,6 +210,7 @@ async def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--faults", type=float, default=0.0, help="share of requests that fail")
     parser.add_argument("--kinds", nargs="+", choices=FAULTS, default=list(FAULTS))
+    parser.add_argument("--mistakes", type=float, default=0.0, help="share of questions with a wrong answer")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before a reply")
     parser.add_argument("--hang", type=float, default=30.0, help="seconds that a timeout lasts")
     parser.add_argument("--slots", type=int, default=1000, help="requests at once; more are refused with 429")
