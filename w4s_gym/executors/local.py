@@ -33,7 +33,7 @@ _STARTS = 2
 class LocalConfig:
     """How to serve a local model. Everything here but `threads` and `attempt_seconds` may change replies."""
 
-    parallel: int = 4
+    parallel: int = 1
     """Requests decoded together."""
     context: int = 4096
     """Tokens (prompt plus completion) of one request."""
