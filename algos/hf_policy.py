@@ -18,6 +18,7 @@ from transformers import (
     TemperatureLogitsWarper,
     TopPLogitsWarper,
 )
+from transformers.utils import logging
 
 from w4s_gym.algos.policy import Message, Sample
 from w4s_gym.algos.regression import Codec, has_fast_bfloat16
@@ -88,6 +89,8 @@ class HFPolicy:
         self.prompt_style = self.config.prompt_style
         self.device = torch.device(_pick_device(self.config.device))
         dtype = _pick_dtype(self.config.dtype, self.device)
+        bars = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(str(source))
             base = AutoModelForCausalLM.from_pretrained(str(source), dtype=dtype)
@@ -96,6 +99,9 @@ class HFPolicy:
                 f"expected a causal language model of transformers by name or folder; could not load {str(source)!r}: "
                 f"{error}"
             ) from error
+        finally:
+            if bars:
+                logging.enable_progress_bar()
         if self.tokenizer.chat_template is None:
             warnings.warn(f"{self.name}: the tokenizer has no chat template; using `role:` lines", stacklevel=2)
             self.tokenizer.chat_template = PLAIN_CHAT_TEMPLATE

@@ -128,7 +128,9 @@ class RegressionAgent(MetaAgent):
         """
         super().__init__(policy, candidates=candidates, episodes=episodes, run=run)
         if not isinstance(policy, HFPolicy):
-            raise ConfigError(f"{self.name} trains `tiny` or `hf:<model>`; the policy {policy.name} has no weights here")
+            raise ConfigError(
+                f"{self.name} trains `tiny` or `hf:<model>`; the policy {policy.name} has no weights here"
+            )
         if replay < 1:
             raise ConfigError(f"expected replay of at least 1 iteration; got {replay}")
         self._trained = policy

@@ -95,7 +95,7 @@ def draw_rows(count: int, seed: int) -> list[WeightedText]:
 
 def draw_messages(random: Random) -> list[Message]:
     """Draw the prompt of a decision: a bare request (it saves time), the first of a window, the second, or a repair."""
-    if random.random() < 0.5:
+    if random.random() < 0.6:
         return [{"role": "user", "content": "improve"}]
     state = _draw_state(random)
     messages = opening_messages(state, "compact")

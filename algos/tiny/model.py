@@ -23,11 +23,11 @@ _CHAT_TEMPLATE = (
 def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     """Train a byte-level BPE tokenizer with a chat template.
 
-    Tokens may span words: text is only split at line starts, digits and quoted strings. A line that the grammar
+    Tokens may span words: text is only split at line starts, numbers and quoted strings. A line that the grammar
     repeats becomes a few tokens, so workflows are short and each choice (role, samples, temperature) is one token.
     """
     tokenizer = Tokenizer(models.BPE())
-    pieces = Regex(r'\n *|\d|"[^"\n\d]*"|[^"\n\d]+|"')
+    pieces = Regex(r'\d+(?:\.\d+)?|"[^"\n\d]*"[^"\n\d]*|\n+[^"\n\d]*|[^"\n\d]+|"')
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(pieces, behavior="isolated"),

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import tempfile
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from filelock import FileLock
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from w4s_gym.algos.cache import make_once
 from w4s_gym.algos.regression import Codec, RegressionConfig, RegressionTrainer
 from w4s_gym.algos.tiny.corpus import draw_rows
 from w4s_gym.algos.tiny.model import make_model, train_tokenizer
@@ -26,44 +23,21 @@ class WarmStartConfig:
     """Rows of the corpus, each trained on once."""
     tokenizer_rows: int = 1500
     """Rows that the tokenizer is trained on."""
-    rows_per_step: int = 16
-    lr: float = 2e-3
+    rows_per_step: int = 8
+    lr: float = 3e-3
     """Peak learning rate; it rises over the first tenth and then falls linearly to zero."""
     seed: int = 0
-
-
-def cache_folder() -> Path:
-    """Folder of files that are made once: `W4S_CACHE_DIR`, else `w4s-gym` in the user's cache folder."""
-    chosen = os.environ.get("W4S_CACHE_DIR")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "w4s-gym"
 
 
 def tiny_folder(config: WarmStartConfig | None = None, progress: bool = True) -> Path:
     """Return the folder of the tiny meta-agent, building it first if there is none (about a minute on 2 cores).
 
-    Processes that ask at the same time wait for the one that builds. A build that is interrupted leaves nothing behind.
-
     Args:
         config: how to make it.
         progress: whether to show a progress bar on the terminal.
     """
-    config = config or WarmStartConfig()
-    root = cache_folder()
-    folder = root / f"tiny-{_fingerprint(config)}"
-    if folder.exists():
-        return folder
-    root.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            scratch = Path(tempfile.mkdtemp(prefix="tiny-", dir=root))
-            try:
-                build_tiny(scratch, config, progress)
-                scratch.rename(folder)
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
-    return folder
+    chosen = config or WarmStartConfig()
+    return make_once(f"tiny-{_fingerprint(chosen)}", lambda folder: build_tiny(folder, chosen, progress))
 
 
 def build_tiny(folder: Path, config: WarmStartConfig, progress: bool = False) -> dict[str, float]:

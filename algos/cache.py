@@ -1,0 +1,45 @@
+"""Folders that are made once per machine and kept: the tiny meta-agent, converted models."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+
+def cache_root() -> Path:
+    """Folder of everything that is made once: `W4S_CACHE_DIR`, else `w4s-gym` in the user's cache folder."""
+    chosen = os.environ.get("W4S_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "w4s-gym"
+
+
+def make_once(name: str, build: Callable[[Path], object]) -> Path:
+    """Return the folder `name` of the cache, building it first if there is none.
+
+    Processes that ask at the same time wait for the one that builds. A build that fails or is interrupted leaves
+    nothing behind.
+
+    Args:
+        name: name of the folder; it must change with everything the contents depend on.
+        build: writes the contents into an empty folder.
+    """
+    root = cache_root()
+    folder = root / name
+    if folder.exists():
+        return folder
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / f"{name}.lock"):
+        if not folder.exists():
+            scratch = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=root))
+            try:
+                build(scratch)
+                scratch.rename(folder)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+    return folder

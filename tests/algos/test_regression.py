@@ -1,0 +1,180 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from w4s_gym.algos.hf_policy import HFConfig, HFPolicy
+from w4s_gym.algos.regression import RegressionConfig, RegressionTrainer, WeightedText, _grouped_batches
+from w4s_gym.errors import ConfigError
+
+EXACT = RegressionConfig(lr=1e-2, bfloat16=False)
+
+
+def text(question, action, weight=1.0, truncated=False):
+    return WeightedText(({"role": "user", "content": question},), action, weight, truncated)
+
+
+ROWS = [
+    text("short", "a few words", 12.18),
+    text("a much longer question that goes on and on, so that its row is padded differently", "ok", 3.49),
+    text("two", "answer = Counter(answers).most_common(1)[0][0]\n" * 6, 1.0),
+    text("cut", "this text was cut off at the token lim", 0.5, truncated=True),
+    text("x", "y", 2.0),
+]
+
+
+def policy(folder, **options):
+    return HFPolicy(folder, config=HFConfig(max_new_tokens=8, **options))
+
+
+def trainer(folder, config=EXACT, **options):
+    chosen = policy(folder, **options)
+    return RegressionTrainer(chosen.model, chosen.codec, config)
+
+
+def reference_loss(agent, rows):
+    """Row by row, without padding, batches, or this project's label handling."""
+    losses = []
+    for row in rows:
+        prompt = agent.codec.prompt(row.messages)
+        target = agent.codec.target(row.action, row.truncated)
+        logits = agent.model(torch.tensor([prompt + target])).logits[0]
+        likelihood = logits.log_softmax(-1)
+        total = sum(likelihood[len(prompt) + i - 1, token] for i, token in enumerate(target))
+        losses.append(-row.weight * total / len(target))
+    return sum(losses) / len(losses)
+
+
+def test_the_loss_is_the_mean_over_rows_of_weight_times_mean_token_cross_entropy(random_llm):
+    agent = policy(random_llm)
+    fitted = RegressionTrainer(agent.model, agent.codec, EXACT)
+    loss = fitted.loss([agent.codec.encode(row) for row in ROWS])
+    assert loss.item() == pytest.approx(reference_loss(agent, ROWS).item(), abs=1e-5)
+
+
+def test_gradients_equal_those_of_the_row_by_row_computation(random_llm):
+    agent = policy(random_llm)
+    fitted = RegressionTrainer(agent.model, agent.codec, EXACT)
+    fitted.loss([agent.codec.encode(row) for row in ROWS]).backward()
+    batched = [p.grad.clone() for p in agent.model.parameters()]
+    agent.model.zero_grad()
+    reference_loss(agent, ROWS).backward()
+    for ours, theirs in zip(batched, (p.grad for p in agent.model.parameters()), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_a_row_of_weight_zero_changes_nothing(random_llm):
+    fitted = trainer(random_llm)
+    before = [p.detach().clone() for p in fitted.model.parameters()]
+    fitted.fit([replace(row, weight=0.0) for row in ROWS], 0)
+    assert all(torch.equal(a, b) for a, b in zip(before, fitted.model.parameters(), strict=True))
+
+
+def test_only_target_tokens_are_trained_on(random_llm):
+    """Whatever the target is, the likelihood of the prompt's own tokens has no part in the loss."""
+    agent = policy(random_llm)
+    fitted = RegressionTrainer(agent.model, agent.codec, EXACT)
+    row = agent.codec.encode(ROWS[1])
+    ids = torch.tensor([row.prompt + row.target])
+    log_likelihood = agent.model(ids).logits[0].log_softmax(-1)
+    own = [-log_likelihood[i - 1, ids[0, i]].item() for i in range(len(row.prompt), ids.shape[1])]
+    assert fitted.loss([row]).item() == pytest.approx(row.weight * sum(own) / len(own), abs=1e-5)
+
+
+def test_a_truncated_row_has_no_end_token(random_llm):
+    codec = policy(random_llm).codec
+    assert codec.target("abc")[-1] == codec.end_token
+    assert codec.target("abc", truncated=True) == codec.target("abc")[:-1]
+
+
+@pytest.mark.parametrize("tokens_per_pass", [1, 64, 100_000])
+def test_gradient_accumulation_does_not_change_the_result(random_llm, tokens_per_pass):
+    """Compared are the gradients of one step: AdamW's first step would blow up rounding errors."""
+    gradients, losses = [], []
+    for tokens in (tokens_per_pass, 300):
+        fitted = trainer(random_llm, replace(EXACT, tokens_per_pass=tokens))
+        losses.append(fitted.fit(ROWS, 3)["loss"])
+        gradients.append([p.grad for p in fitted.model.parameters()])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*gradients, strict=True))
+
+
+def test_rows_that_do_not_fit_are_counted_and_left_out(random_llm):
+    agent = policy(random_llm)
+    lengths = [agent.codec.encode(row).length for row in ROWS]
+    limit = sorted(lengths)[-2]
+    fitted = RegressionTrainer(agent.model, agent.codec, replace(EXACT, max_tokens=limit))
+    figures = fitted.fit(ROWS, 0)
+    assert (figures["rows"], figures["rows_too_long"]) == (len(ROWS) - 1, 1)
+    assert figures["tokens"] == sum(lengths) - max(lengths)
+    assert fitted.fit([ROWS[lengths.index(max(lengths))]], 0)["steps"] == 0
+
+
+def test_weights_shift_the_model_towards_heavier_rows(random_llm):
+    rows = [text("q", "left left left", 12.0), text("q", "right right right", 1.0)]
+    fitted = trainer(random_llm, replace(EXACT, epochs=12))
+    before = [fitted.loss([fitted.codec.encode(replace(row, weight=1.0))]).item() for row in rows]
+    fitted.fit(rows, 0)
+    after = [fitted.loss([fitted.codec.encode(replace(row, weight=1.0))]).item() for row in rows]
+    assert before[0] - after[0] > before[1] - after[1] > 0
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(random_llm):
+    def fit(seed):
+        fitted = trainer(random_llm, replace(EXACT, rows_per_step=2))
+        fitted.fit(ROWS, seed)
+        return torch.cat([p.detach().flatten() for p in fitted.model.parameters()])
+
+    assert torch.equal(fit(1), fit(1))
+    assert not torch.equal(fit(1), fit(2))
+
+
+def test_a_run_that_goes_on_from_a_checkpoint_ends_with_the_same_weights(random_llm, tmp_path):
+    config = replace(EXACT, rows_per_step=2)
+    agent = policy(random_llm)
+    fitted = RegressionTrainer(agent.model, agent.codec, config)
+    fitted.fit(ROWS, 1)
+    agent.save(tmp_path / "policy")
+    fitted.save(tmp_path / "optimizer.pt")
+    fitted.fit(ROWS, 2)
+
+    other = policy(random_llm)
+    resumed = RegressionTrainer(other.model, other.codec, config)
+    other.load(tmp_path / "policy")
+    resumed.load(tmp_path / "optimizer.pt")
+    resumed.fit(ROWS, 2)
+    assert all(torch.equal(a, b) for a, b in zip(agent.model.parameters(), other.model.parameters(), strict=True))
+
+
+def test_lora_trains_the_adapters_only_and_resumes(random_llm, tmp_path):
+    agent = policy(random_llm, lora_rank=2)
+    fitted = RegressionTrainer(agent.model, agent.codec, EXACT)
+    before = {name: p.detach().clone() for name, p in agent.model.named_parameters()}
+    fitted.fit(ROWS, 0)
+    changed = {n for n, p in agent.model.named_parameters() if not torch.equal(p, before[n])}
+    assert changed and all("lora_" in name for name in changed)
+    agent.save(tmp_path)
+    other = policy(random_llm, lora_rank=2)
+    other.load(tmp_path)
+    row = agent.codec.encode(ROWS[2])
+    assert torch.equal(fitted.loss([row]), RegressionTrainer(other.model, other.codec, EXACT).loss([row]))
+
+
+def test_batches_hold_every_row_once_and_rows_of_similar_length_together(random_llm):
+    from random import Random
+
+    codec = policy(random_llm).codec
+    rows = [codec.encode(text("q" * (3 * i), "a" * i)) for i in range(1, 65)]
+    batches = _grouped_batches(rows, 8, Random(0))
+    assert sorted(row.length for batch in batches for row in batch) == sorted(row.length for row in rows)
+    padded = sum(len(batch) * max(row.length for row in batch) for batch in batches)
+    assert padded < 1.15 * sum(row.length for row in rows)
+
+
+def test_settings_that_cannot_be_used_are_refused(random_llm):
+    with pytest.raises(ConfigError, match="rows_per_step"):
+        trainer(random_llm, RegressionConfig(rows_per_step=0))
+    agent = policy(random_llm)
+    agent.model.requires_grad_(False)
+    with pytest.raises(ConfigError, match="trainable"):
+        RegressionTrainer(agent.model, agent.codec, EXACT)
