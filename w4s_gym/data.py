@@ -12,6 +12,7 @@ import os
 import socket
 import urllib.parse
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -242,7 +243,7 @@ def _parse(path: Path, file: DataFile) -> Iterator[Row]:
         packed = path.read_bytes()
         raw = gzip.decompress(packed) if packed[:2] == b"\x1f\x8b" else packed
         text = raw.decode("utf-8")
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataCorrupt(f"{path}: the packed file is cut off or damaged ({error}); rows cannot be read.") from error
     except UnicodeDecodeError as error:
         row = raw.count(b"\n", 0, error.start) + 1

@@ -1,0 +1,286 @@
+"""Numbers: formats, near misses, hostile texts."""
+
+# ruff: noqa: RUF001  (look-alike characters are what is tested)
+
+import math
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from w4s_gym.scoring.number import final_number, find_numbers, score_number, score_number_or_none
+
+RIGHT = [
+    # gold, answer
+    ("18", "18"),
+    ("18", " 18\n"),
+    ("18", "18."),
+    ("18", "18.0"),
+    ("18", "18.00"),
+    ("18", "+18"),
+    ("18", "$18"),
+    ("18", "$18.00"),
+    ("18", "18 dollars"),
+    ("18", "18cm"),
+    ("18", "18%"),
+    ("18", "€18"),
+    ("18", "£ 18"),
+    ("18", "USD 18"),
+    ("18", "Rs. 18"),
+    ("18", "**18**"),
+    ("18", "`18`"),
+    ("18", '"18"'),
+    ("18", '{"answer": "18"}'),
+    ("18", "She makes 18 dollars."),
+    ("18", "16 - 3 - 4 = 9, then 9 * 2 = 18"),
+    ("18", "#### 18"),
+    ("18", "Steps: 1, 2, 3.\n#### 18\n"),
+    ("18", r"\boxed{18}"),
+    ("18", r"The result is $\boxed{18}$ in 3 steps."),
+    ("18", r"\boxed{7} is wrong, so \boxed{18}"),
+    ("18", r"\boxed{\$18}"),
+    ("18", r"\boxed{18\text{ eggs}}"),
+    ("18", "The answer is 18 dollars for 3 days."),
+    ("18", "The answer is: 18"),
+    ("18", "The final answer is **18**, after 4 steps"),
+    ("18", "Answer: 18\nThis took 3 steps."),
+    ("18", "answer = 18"),
+    ("18", "The answer is 9 * 2 = 18."),
+    ("18", "The answer is 12. No: the answer is 18."),
+    ("13", "16-3=13"),
+    ("3", "16-3"),
+    ("3", "it was 16 -3"),
+    ("19", "covid-19"),
+    ("-18", "-18"),
+    ("-18", "-$18"),
+    ("-18", "$-18"),
+    ("-18", "\N{MINUS SIGN}18"),
+    ("-18", "x = -18"),
+    ("-18", "(-18)"),
+    ("-5", "The answer is -5."),
+    ("1450000", "1,450,000"),
+    ("1,450,000", "1450000"),
+    ("1450000", "$1,450,000.00"),
+    ("1450000", "1.450.000"),
+    ("1450000", "1\N{NO-BREAK SPACE}450\N{NO-BREAK SPACE}000"),
+    ("1450000", r"1{,}450{,}000"),
+    ("1450000", r"1\,450\,000"),
+    ("145000", "1,45,000"),
+    ("1450000", "1.45 million"),
+    ("1450000", "1.45e6"),
+    ("1450000", "1.45E+6"),
+    ("1450000", r"1.45 \times 10^{6}"),
+    ("1450000", "1.45 × 10^6"),
+    ("1450000", "1.45*10**6"),
+    ("2125", "2,125"),
+    ("0.5", ".5"),
+    ("0.5", "1/2"),
+    ("0.5", r"\frac{1}{2}"),
+    ("0.5", r"\dfrac{1}{2}"),
+    ("1/4", "0.25"),
+    ("1/4", "1/4"),
+    ("1/4", "2/8"),
+    ("1/4", "1 / 4 of the cake"),
+    ("5/8", r"\boxed{\frac{5}{8}}"),
+    ("-1/2", "-0.5"),
+    ("3.5", "3 1/2"),
+    ("3.5", "3,5"),
+    ("4.33", "4.33 inches"),
+    ("12", "১২"),
+    ("2125", "२,१२५"),
+    ("15", "１５"),
+    ("15", "答案是15个"),
+    ("15", "答え：１５"),
+    ("42", "العدد ٤٢"),
+    ("7", "คำตอบคือ 7"),
+    ("0", "0"),
+    ("0", "-0"),
+    ("0", "0.000"),
+    ("18", "018"),
+    ("18", "18" + " " * 1000),
+    ("18", "x" * 100_000 + " 18"),
+    ("18", "5 6 7 \x00 18"),
+    (18, "18"),
+    (18.0, "18"),
+    (-9867630.0, "-9,867,630"),
+]
+
+WRONG = [
+    ("18", ""),
+    ("18", " "),
+    ("18", "eighteen"),
+    ("18", "19"),
+    ("18", "-18"),
+    ("-18", "18"),
+    ("18", "18.01"),
+    ("18", "1.8"),
+    ("18", "180"),
+    ("18", "1 8"),
+    ("18", "18 or 19"),
+    ("18", "17, 18, 19"),
+    ("18", "18 then 20"),
+    ("18", "#### 19\n18 is not it"),
+    ("18", r"\boxed{19} and not 18"),
+    ("18", "The answer is 19, not 18."),
+    ("18", "nan"),
+    ("18", "NaN"),
+    ("18", "inf"),
+    ("18", "-Infinity"),
+    ("18", "None"),
+    ("18", "null"),
+    ("18", "True"),
+    ("1", "True"),
+    ("18", "1e999999999"),
+    ("0", "1e-999999999"),
+    ("18", "18/0"),
+    ("18", "9" * 5000),
+    ("18", "0x12"),
+    ("18", "v18.2.1"),
+    ("18", "__import__('os').system('true')"),
+    ("18", "{'answer': [18, 19]}"),
+    ("5", "3,5"),
+    ("1", "1,450,000"),
+    ("1450000", "1.45"),
+    ("1450000", "1,450"),
+    ("0.25", "25%"),
+    ("1/4", "1"),
+    ("1/4", "4"),
+    ("1/3", "0.33"),
+    ("4.33", "4.3"),
+    ("4.33", "4.333"),
+    ("100", "1e3"),
+    ("12345678901", "12345678902"),
+    ("18", "\ud800"),
+    ("18", "①⑧"),
+    ("18", "Ⅹ"),
+]
+
+
+@pytest.mark.parametrize(("gold", "answer"), RIGHT)
+def test_right(gold, answer):
+    assert score_number(gold, answer) == 1.0
+
+
+@pytest.mark.parametrize(("gold", "answer"), WRONG)
+def test_wrong(gold, answer):
+    assert score_number(gold, answer) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "score"),
+    [
+        (2.0107e-06, "2.0107e-06", 1.0),
+        (2.0107e-06, "0.0000020107", 1.0),
+        (2.0107e-06, "0", 0.0),
+        (0.05, "0", 0.0),
+        (1.1766666666666667e21, "1.17666666666667e21", 1.0),
+        (123456789012345680.0, "123456789012345678", 1.0),
+        (1234567.891, "1234567.89", 1.0),
+        (1234567.0, "1234568", 0.0),
+        (9867630.0, "9867631", 0.0),
+        (-0.3333333333333333, "-0.333333333", 1.0),
+        (-0.3333333333333333, "-0.333", 0.0),
+    ],
+)
+def test_relative_tolerance(gold, answer, score):
+    assert score_number(gold, answer, relative=1e-6) == score
+
+
+@pytest.mark.parametrize(("gold", "answer", "score"), [(0.05, "0", 1.0), (7.0, "7.09", 1.0), (7.0, "7.11", 0.0)])
+def test_absolute_tolerance_as_published(gold, answer, score):
+    assert score_number(gold, answer, relative=0.0, absolute=0.1) == score
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "None",
+        "none",
+        "None.",
+        "**None**",
+        "#### None",
+        r"\boxed{\text{None}}",
+        "The answer is None.",
+        "Some facts: 3 apples.\nIt cannot be determined",
+        "There is not enough information to answer.",
+        "insufficient information",
+        "The problem can\N{RIGHT SINGLE QUOTATION MARK}t be solved",
+        "unanswerable",
+    ],
+)
+def test_unanswerable_right(answer):
+    assert score_number_or_none("None", answer) == 1.0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["", "0", "18", "nonesuch", "null", "N/A", "The answer is 18; none was left.", "None of the 5 apples", "no"],
+)
+def test_unanswerable_wrong(answer):
+    assert score_number_or_none("None", answer) == 0.0
+
+
+def test_none_is_no_answer_to_a_number():
+    assert score_number_or_none("18", "None") == 0.0
+    assert score_number_or_none("1/4", "0.25") == 1.0
+
+
+@pytest.mark.parametrize("gold", ["", "None", "3 and 4", "nan"])
+def test_gold_must_be_one_number(gold):
+    with pytest.raises(ValueError, match="gold"):
+        score_number(gold, "3")
+
+
+HOSTILE = [
+    "9",
+    "9,",
+    "1.",
+    "-",
+    " 1/",
+    "$",
+    "answer is ",
+    "\\boxed{",
+    "{",
+    "1e",
+    "####",
+    "1.000",
+    "\\frac{1}{",
+    "১",
+    "\n",
+    "1 ",
+    "- -",
+]
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_megabytes_are_fast(unit):
+    text = unit * (1_000_000 // len(unit))
+    start = time.perf_counter()
+    score_number("5", text)
+    score_number_or_none("None", text)
+    assert time.perf_counter() - start < 1.0
+
+
+@given(st.text())
+def test_any_text_is_scored(text):
+    assert score_number("5", text) in (0.0, 1.0)
+    assert score_number_or_none("None", text) in (0.0, 1.0)
+
+
+@given(st.integers(-(10**18), 10**18))
+def test_every_integer_equals_its_spellings(number):
+    for spelling in (str(number), f"{number:,}", f"The answer is {number:,} apples.", f"\\boxed{{{number}}}"):
+        assert score_number(str(number), spelling) == 1.0
+    assert score_number(str(number), str(number + 1)) == float(abs(number) >= 2**53)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: x == 0 or 1e-300 < abs(x) < 1e300))
+def test_every_float_equals_its_repr(number):
+    assert score_number(number, repr(number)) == 1.0
+
+
+def test_order_of_numbers():
+    assert [float(n) for n in find_numbers("a 1, then 2.5 and -3")] == [1, 2.5, -3]
+    assert final_number("no digits") is None
+    assert math.isclose(float(final_number("about 3.14")), 3.14)
