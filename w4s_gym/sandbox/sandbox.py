@@ -137,13 +137,12 @@ class Sandbox:
         self.close()
 
     async def _run(self, job: dict[str, Any], limits: Limits, handler: CallHandler | None) -> RunOutcome:
-        for attempt in range(ATTEMPTS):
+        for _ in range(ATTEMPTS):
             child = Child(await self._ready(), limits, handler=handler, slots=self._running)
             ending = await child.run(job)
             if ending.status != "infrastructure" or ending.error is not None or child.made_calls:
                 break
-            del attempt
-        return _outcome(ending, job["source"])
+        return _outcome(ending, job["source"], job["mode"])
 
     def _bind(self) -> None:
         """Make the semaphores of the running event loop."""
@@ -221,10 +220,12 @@ def _close_all(zygotes: list[ZygoteProcess]) -> None:
         zygotes.pop().close()
 
 
-def _outcome(ending: Ending, source: str) -> RunOutcome:
+def _outcome(ending: Ending, source: str, mode: str) -> RunOutcome:
     printed = tail(ending.result)
+    value = (ending.result or {}).get("value")
+    if ending.status == "ok" and mode == "workflow" and not (type(value) is dict and "answer" in value):
+        ending.status, ending.detail = "protocol", "the result is not a dict with an answer"
     if ending.status == "ok":
-        assert ending.result is not None
-        return RunOutcome("ok", value=ending.result["value"], output=printed, cpu_seconds=ending.cpu_seconds)
+        return RunOutcome("ok", value=value, output=printed, cpu_seconds=ending.cpu_seconds)
     error = report_error(ending, source)
     return RunOutcome(ending.status, error=error, output=printed, cpu_seconds=ending.cpu_seconds)

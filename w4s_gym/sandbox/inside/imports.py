@@ -19,7 +19,7 @@ import sysconfig
 import tempfile
 from collections.abc import Sequence
 from types import CodeType, ModuleType
-from typing import Any
+from typing import IO, Any
 
 _SKIPPED_DIRECTORIES = {
     "__pycache__", "ensurepip", "idlelib", "lib2to3", "lib-dynload", "pydoc_data", "site-packages", "test", "tests",
@@ -51,18 +51,19 @@ class Archive:
     def __init__(self, roots: list[tuple[str, str]]) -> None:
         """Read the modules below `roots`, pairs of (package prefix such as "numpy." or "", directory)."""
         self._entries: dict[str, tuple[int, int, bool, bool, str]] = {}
-        parts: list[bytes] = []
         offset = 0
-        for prefix, root in roots:
-            for name, path in _modules(prefix, root):
-                is_package = os.path.basename(path) == "__init__.py"
-                if name in sys.modules or name in self._entries:
-                    continue
-                data, compiled = _read(path)
-                self._entries[name] = (offset, len(data), compiled, is_package, path)
-                parts.append(data)
-                offset += len(data)
-        self._memory = _private_mapping(b"".join(parts))
+        with _anonymous_file() as file:
+            for prefix, root in roots:
+                for name, path in _modules(prefix, root):
+                    if name in sys.modules or name in self._entries:
+                        continue
+                    data, compiled = _read(path)
+                    is_package = os.path.basename(path) == "__init__.py"
+                    self._entries[name] = (offset, len(data), compiled, is_package, path)
+                    offset += file.write(data)
+            file.flush()
+            # Private: a fork copies neither the content nor its page tables, and no child can change it for others.
+            self._memory = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
         """Return the spec of a module in the archive."""
@@ -121,17 +122,10 @@ def _read(path: str) -> tuple[bytes, bool]:
         return file.read(), False
 
 
-def _private_mapping(data: bytes) -> mmap.mmap:
-    """Put data into a private file mapping: a fork copies neither it nor its page tables, and no child changes it."""
+def _anonymous_file() -> IO[bytes]:
     if sys.platform == "linux":
-        fd = os.memfd_create("modules")
-    else:
-        fd, path = tempfile.mkstemp()
-        os.unlink(path)
-    with open(fd, "wb") as file:
-        file.write(data or b"\0")
-        file.flush()
-        return mmap.mmap(fd, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
+        return open(os.memfd_create("modules"), "wb")
+    return tempfile.TemporaryFile()
 
 
 def load_extensions() -> None:
@@ -142,6 +136,20 @@ def load_extensions() -> None:
         if file.endswith(_EXTENSION_SUFFIXES) and not name.startswith(_SKIPPED_EXTENSIONS):
             with contextlib.suppress(ImportError):  # built against a library that this machine lacks
                 importlib.import_module(name)
+
+
+def load_package(name: str, directory: str) -> None:
+    """Import a package with all its compiled modules, but for its tests' ones."""
+    importlib.import_module(name)
+    root = os.path.join(directory, name)
+    for inner, subdirectories, files in os.walk(root):
+        subdirectories[:] = sorted(d for d in subdirectories if d not in _SKIPPED_DIRECTORIES)
+        package = os.path.relpath(inner, directory).replace(os.sep, ".")
+        for file in sorted(files):
+            module = file.split(".")[0]
+            if file.endswith(_EXTENSION_SUFFIXES) and not module.endswith("tests"):
+                with contextlib.suppress(ImportError):  # made for an optional dependency that is not there
+                    importlib.import_module(f"{package}.{module}")
 
 
 def prepare(locations: dict[str, str], preload: list[str]) -> None:
@@ -157,7 +165,10 @@ def prepare(locations: dict[str, str], preload: list[str]) -> None:
     sys.meta_path.insert(0, AllowedPackages(locations))
     load_extensions()
     for name in preload:
-        importlib.import_module(name)
+        if name in locations:
+            load_package(name, locations[name])
+        else:
+            importlib.import_module(name)
     roots = [("", sysconfig.get_path("stdlib"))]
     for name, directory in locations.items():
         if os.path.isdir(os.path.join(directory, name)):
