@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from w4s_gym.executors.simulation.profile import Domain
 
-Measure = Callable[[Domain, Sequence[int], bool], NDArray[np.float64]]
-"""`measure(domain, rows, quick)` returns the simulated accuracies (0 to 1) of the workflows with these numbers; `quick`
-asks for a small sample of the items, which shows whether a parameter matters to a workflow at all."""
+Size = Literal["probe", "slope", "full"]
+"""How many items to simulate: a few to see whether a parameter matters to a workflow at all, more for its slope, all
+for the fit itself."""
+Measure = Callable[[Domain, Sequence[int], Size], NDArray[np.float64]]
+"""`measure(domain, rows, size)` returns the simulated accuracies (0 to 1) of the workflows with these numbers."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ PRIORS: tuple[Prior, ...] = (
 )
 """Weak beliefs; special effects (principles, personas, several voices) are zero unless measured."""
 
+_FAR = 0.03
+"""Error of a cell that calls for new slopes."""
 _STEP = 0.3
 """Largest step of the finite differences; accuracies are steps of one item, so small differences are all noise."""
 
@@ -59,13 +64,35 @@ _STEP = 0.3
 class Fit:
     """Outcome of a fit."""
 
-    domain: Domain
-    simulated: NDArray[np.float64]
-    """Accuracies under the fitted domain."""
-    jacobian: NDArray[np.float64]
-    """Change of each accuracy by each parameter, (workflows, parameters); reusable for fits on subsets."""
+    start: Domain
+    priors: tuple[Prior, ...]
     theta: NDArray[np.float64]
     """The fitted parameters, in the order of the priors."""
+    simulated: NDArray[np.float64]
+    """Accuracies under the fitted parameters."""
+    measured: NDArray[np.float64]
+    slopes: NDArray[np.float64]
+    """Change of each accuracy by each parameter, (workflows, parameters)."""
+    error: float
+    """Standard error of a measured accuracy."""
+
+    @property
+    def domain(self) -> Domain:
+        """The fitted domain."""
+        return _domain(self.start, self.priors, self.theta)
+
+    def without(self, row: int) -> Domain:
+        """Return the domain that all measurements but one give, to first order.
+
+        Args:
+            row: number of the workflow that is left out. What only this workflow measured falls back to its prior.
+        """
+        use = np.arange(len(self.measured)) != row
+        # Near the optimum the model is linear: accuracies(theta) = simulated + slopes (theta - fitted).
+        theta = self.theta + _step(
+            self.slopes, self.measured - self.simulated, self.theta, self.priors, self.error, use
+        )
+        return _domain(self.start, self.priors, _clipped(theta, self.priors))
 
 
 def fit_domain(
@@ -75,9 +102,7 @@ def fit_domain(
     *,
     priors: Sequence[Prior] = PRIORS,
     error: float = 0.01,
-    rounds: int = 4,
-    use: Sequence[bool] | None = None,
-    known: Fit | None = None,
+    rounds: int = 6,
 ) -> Fit:
     """Fit the parameters of one domain.
 
@@ -87,34 +112,46 @@ def fit_domain(
         measure: simulates them under a domain.
         priors: which parameters move, and what is believed about them.
         error: standard error of a measured accuracy.
-        rounds: number of steps.
-        use: which measurements count (default: all).
-        known: an earlier fit whose parameters and derivatives to start from.
+        rounds: number of steps; the slopes are taken at the start, and after two steps if a cell is still far off.
     """
     target = np.asarray(measured, dtype=float)
-    everything = range(len(target))
-    weight = np.asarray([True] * len(target) if use is None else use, dtype=float) / error
-    mean = np.array([p.mean for p in priors])
-    sd = np.array([p.sd for p in priors])
-    theta = known.theta.copy() if known else _parameters(start, priors)
-    simulated = known.simulated if known else measure(_domain(start, priors, theta), everything, False)
-    jacobian = known.jacobian if known else _derivatives(start, priors, theta, simulated, measure)
-    best = (np.inf, theta, simulated)
+    rows = range(len(target))
+    use = np.ones(len(target), dtype=bool)
+    theta = _parameters(start, priors)
+    slopes = np.zeros((len(target), len(priors)))
+    best: tuple[float, NDArray[np.float64], NDArray[np.float64]] | None = None
     for turn in range(rounds + 1):
-        loss = float(np.sum((weight * (simulated - target)) ** 2) + np.sum(((theta - mean) / sd) ** 2))
-        if loss < best[0]:
+        simulated = measure(_domain(start, priors, theta), rows, "full")
+        loss = float(np.sum(((simulated - target) / error) ** 2)) + _surprise(theta, priors)
+        if best is None or loss < best[0]:
             best = (loss, theta, simulated)
-        if turn == rounds:
-            break
-        if known is None and turn == 1:
-            jacobian = _derivatives(start, priors, theta, simulated, measure)
-        weighted = jacobian * weight[:, None]
-        normal = weighted.T @ weighted + np.diag(1 / sd**2)
-        gradient = weighted.T @ (weight * (target - simulated)) + (mean - theta) / sd**2
-        step = np.clip(np.linalg.solve(normal, gradient), -1.0, 1.0)
+        if turn == 0 or (turn == 2 and np.max(np.abs(best[2] - target)) > _FAR):
+            slopes = _slopes(start, priors, theta, measure, len(target))
+        theta, simulated = best[1], best[2]
+        # Shorter steps once the full step has stopped helping: accuracies move in steps of one item.
+        step = _step(slopes, target - simulated, theta, priors, error, use) * 0.8**turn
         theta = _clipped(theta + step, priors)
-        simulated = measure(_domain(start, priors, theta), everything, False)
-    return Fit(_domain(start, priors, best[1]), best[2], jacobian, best[1])
+    return Fit(start, tuple(priors), best[1], best[2], target, slopes, error)  # type: ignore[index]
+
+
+def _surprise(theta: NDArray[np.float64], priors: Sequence[Prior]) -> float:
+    return float(sum(((t - p.mean) / p.sd) ** 2 for t, p in zip(theta, priors, strict=True)))
+
+
+def _step(
+    slopes: NDArray[np.float64],
+    missing: NDArray[np.float64],
+    theta: NDArray[np.float64],
+    priors: Sequence[Prior],
+    error: float,
+    use: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """Return the Gauss-Newton step of the ridge regression from `theta`, at most 1 in any parameter."""
+    mean, sd = np.array([p.mean for p in priors]), np.array([p.sd for p in priors])
+    weighted = slopes[use] / error
+    normal = weighted.T @ weighted + np.diag(1 / sd**2)
+    gradient = weighted.T @ (missing[use] / error) + (mean - theta) / sd**2
+    return np.clip(np.linalg.solve(normal, gradient), -1.0, 1.0)
 
 
 def _parameters(domain: Domain, priors: Sequence[Prior]) -> NDArray[np.float64]:
@@ -134,20 +171,22 @@ def _domain(start: Domain, priors: Sequence[Prior], theta: NDArray[np.float64]) 
     return replace(start, **{name: round(value, 4) for name, value in values.items()})
 
 
-def _derivatives(
-    start: Domain, priors: Sequence[Prior], theta: NDArray[np.float64], base: NDArray[np.float64], measure: Measure
+def _slopes(
+    start: Domain, priors: Sequence[Prior], theta: NDArray[np.float64], measure: Measure, count: int
 ) -> NDArray[np.float64]:
-    everything = range(len(base))
-    quick = measure(_domain(start, priors, theta), everything, True)
-    jacobian = np.zeros((len(base), len(priors)))
+    """Return finite differences, only of those workflows that a parameter touches at all."""
+    rows = range(count)
+    probe = measure(_domain(start, priors, theta), rows, "probe")
+    base = measure(_domain(start, priors, theta), rows, "slope")
+    slopes = np.zeros((count, len(priors)))
     for k, prior in enumerate(priors):
         step = min(_STEP, prior.sd)
         step = -step if theta[k] + step > prior.high else step
         moved, moved_far = theta.copy(), theta.copy()
         moved[k] += step
         moved_far[k] += 2 * step
-        far = measure(_domain(start, priors, moved_far), everything, True)
-        rows = [i for i in everything if far[i] != quick[i]]
-        if rows:
-            jacobian[rows, k] = (measure(_domain(start, priors, moved), rows, False) - base[rows]) / step
-    return jacobian
+        far = measure(_domain(start, priors, moved_far), rows, "probe")
+        touched = [i for i in rows if far[i] != probe[i]]
+        if touched:
+            slopes[touched, k] = (measure(_domain(start, priors, moved), touched, "slope") - base[touched]) / step
+    return slopes

@@ -93,9 +93,8 @@ class Domain:
     novelty: float = 4.0
     """Loss of a shown answer's weight when something different is asked for, or when its program failed a test."""
     repair: float = 0.4
-    """Gain in ability when a program and the error it raised, or the test it failed, are shown."""
-    verbose: float = 0.0
-    """Probability that a correct short text answer comes wrapped in further words (lowers F1, not the meaning)."""
+    """Gain in programming when a program and the error it raised, or the test it failed, are shown; half of it in
+    understanding, because a failing example tells what was meant."""
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ _TRUST = 1.2
 """Log-odds that a shown answer gains when the executor's own attempt agrees with it."""
 _ONE_SOLUTION = 2
 """Times that a single solution names its answer: in the working and as the answer."""
+_MISLED = -1.0
+"""Log-odds of the right answer for a reader who misread the question: it looks wrong."""
 _JUDGE_NOISE = 0.5
 _INLINE = 0.6
 """Strength of a restatement or of principles written in the same reply, against those of an earlier call."""
@@ -65,6 +67,8 @@ def attempt(model: ItemModel, reading: Reading, mode: Mode, temperature: float, 
     e1, e2, wrong, which = stream.normal(), stream.normal(), stream.uniform(), stream.uniform()
     understanding = domain.understand - model.language_loss + _context_gain(model, reading, "restate")
     understanding -= heat_loss(temperature)
+    repaired = domain.repair if reading.error and (mode == "code" or model.item.kind == "code") else 0.0
+    understanding += 0.5 * repaired
     if reading.coverage < 1 and "restate" not in reading.artefacts:
         understanding += _NO_QUESTION * (1 - reading.coverage)
     understood = understanding + scale * e1 > model.reading
@@ -72,7 +76,7 @@ def attempt(model: ItemModel, reading: Reading, mode: Mode, temperature: float, 
     ability += _context_gain(model, reading, "principle") - heat_loss(temperature)
     ability += domain.persona * ("expert" in reading.artefacts)
     ability += domain.shots * (reading.shots > 0)
-    ability += domain.repair * reading.error
+    ability += repaired
     if len(reading.shown) > _ONE_SOLUTION and not _doubted(reading):
         ability += domain.discuss
     ability -= domain.distract * max(0, len(set(reading.shown)) - 1)
@@ -145,7 +149,7 @@ def settle(model: ItemModel, reading: Reading, own: Attempt, temperature: float,
     options.setdefault(own.answer, 0.0)
     if doubted and own.answer in support:
         options[_other_answer(model, options, stream)] = 0.0
-    told = recognition(model) * reading.coverage
+    told = recognition(model) * reading.coverage if own.understood else _MISLED
     best, best_weight = own.answer, -math.inf
     heat = max(0.3, min(temperature, 1.5))
     for option in sorted(options):
@@ -181,6 +185,7 @@ def judge(model: ItemModel, reading: Reading, stream: Stream) -> bool:
     if not reading.shown:
         return stream.uniform() < 0.7
     judged = most_shown(reading.shown)
-    told = recognition(model) * reading.coverage
+    understood = attempt(model, reading, "steps", 0.0, stream).understood
+    told = recognition(model) * reading.coverage if understood else _MISLED
     doubt = model.domain.strict - (told if judged == 0 else -0.6 * told) + _JUDGE_NOISE * stream.normal()
     return doubt <= 0
