@@ -1,0 +1,254 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from random import Random
+
+import compare_algos as compare
+import pytest
+from _config import CompareConfig
+
+from w4s_gym.algos.policy import Sample
+from w4s_gym.algos.seeding import derive_seed
+from w4s_gym.algos.tiny.grammar import draw_proposal
+from w4s_gym.errors import ConfigError
+from w4s_gym.journal import RunFolder
+
+SCRIPT = Path(compare.__file__)
+SMALL = {
+    "budget": 60,
+    "candidates": 2,
+    "design_episodes": 2,
+    "curve_turns": 0,
+    "validation_size": 5,
+    "test_size": 6,
+    "seeds": 2,
+    "workers": 0,
+}
+
+
+class GrammarPolicy:
+    """Writes workflows drawn from the grammar of the tiny meta-agent, without a model."""
+
+    name = "grammar"
+    prompt_style = "compact"
+
+    def sample(self, conversations, m, seed):
+        return [
+            [Sample(draw_proposal(Random(derive_seed(seed, chat[-1]["content"], k))).action) for k in range(m)]
+            for chat in conversations
+        ]
+
+
+@pytest.fixture(autouse=True)
+def grammar_policy(monkeypatch):
+    monkeypatch.setattr("w4s_gym.algos.make_policy", lambda spec: GrammarPolicy())
+
+
+def small(run_dir, **options):
+    return CompareConfig(**{**SMALL, "run_dir": run_dir, **options})
+
+
+def table(run_dir):
+    return (run_dir / "table.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of every kind of designer that needs no training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("w4s_gym.algos.make_policy", lambda spec: GrammarPolicy())
+        path = tmp_path_factory.mktemp("runs") / "whole"
+        assert compare.main(small(path, algos=("untrained", "seed", "random_edits", "cot_sc"))) == 0
+        return path
+
+
+def test_the_table_has_every_designer_and_says_simulated(finished):
+    text = table(finished)
+    for label in ("untrained", "best seed", "random edits", "CoT-SC"):
+        assert f"| {label} |" in text
+    titles = [line for line in text.splitlines() if line.startswith("#")]
+    assert len(titles) >= 5
+    assert all("simulated" in title for title in titles)
+    assert {p.name for p in finished.glob("*.png")} == {"learning_curves.png", "design_curve.png"}
+
+
+def test_the_report_is_made_again_from_the_journal_alone(finished):
+    before = {name: (finished / name).read_bytes() for name in ("table.md", "design_curve.png", "best_workflow.py")}
+    for name in before:
+        (finished / name).unlink()
+    assert compare.main(CompareConfig(report=finished)) == 0
+    assert {name: (finished / name).read_bytes() for name in before} == before
+
+
+def test_the_best_workflow_is_a_program(finished):
+    run = subprocess.run(
+        [sys.executable, str(finished / "best_workflow.py")], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert re.search(r"answer \(simulated\): \S+", run.stdout)
+    refused = subprocess.run(
+        [sys.executable, str(finished / "best_workflow.py"), "What is 1 + 1?"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert "--executor openai:" in refused.stderr
+
+
+def test_every_proposal_and_every_score_is_in_the_journal(finished):
+    folder = RunFolder.open(finished)
+    cells = folder.records("cell")
+    assert {(c["algo"], c["seed"]) for c in cells} == {
+        (a, s) for a in ("untrained", "seed", "random_edits", "cot_sc") for s in (0, 1)
+    }
+    design = next(c["result"]["design"] for c in cells if c["algo"] == "untrained")
+    assert len(design["episodes"]) == 2
+    assert folder.simulated
+    assert (finished / "cells" / "untrained-0" / "rows.jsonl").read_text().count("\n") >= 4
+
+
+def test_an_interrupted_run_resumes_to_the_same_table(finished, tmp_path, monkeypatch):
+    whole = compare.run_jobs
+    calls = []
+
+    def interrupted(jobs, workers, done, progress):
+        def stop_after_three(job, outcome):
+            done(job, outcome)
+            calls.append(job.name)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+
+        whole(jobs, workers, stop_after_three, progress)
+
+    monkeypatch.setattr(compare, "run_jobs", interrupted)
+    path = tmp_path / "cut"
+    config = small(path, algos=("untrained", "seed", "random_edits", "cot_sc"))
+    assert compare.main(config) == 130
+    assert len(RunFolder.open(path).records("cell")) == 3
+    monkeypatch.setattr(compare, "run_jobs", whole)
+    assert compare.main(CompareConfig(run_dir=path, resume=True, workers=0)) == 0
+    assert table(path) == table(finished)
+
+
+def test_a_killed_run_resumes_to_the_same_table(tmp_path):
+    arguments = ["--algos", "seed", "random_edits", "--workers", "2"]
+    for name in ("budget", "candidates", "validation_size", "test_size", "seeds"):
+        arguments += [f"--{name.replace('_', '-')}", str(SMALL[name])]
+
+    def command(path, *more):
+        return [sys.executable, str(SCRIPT), *arguments, "--run-dir", str(path), *more]
+
+    subprocess.run(command(tmp_path / "whole"), check=True, capture_output=True, timeout=300)
+    process = subprocess.Popen(command(tmp_path / "cut"), stdout=subprocess.DEVNULL, start_new_session=True)
+    journal = tmp_path / "cut" / "journal.jsonl"
+    deadline = time.monotonic() + 240
+    while not (journal.exists() and journal.read_bytes().count(b"\n")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    with journal.open("a") as file:
+        file.write('{"kind": "cell", "algo": "se')  # killed while it wrote
+    subprocess.run(command(tmp_path / "cut", "--resume"), check=True, capture_output=True, timeout=300)
+    assert table(tmp_path / "cut") == table(tmp_path / "whole")
+
+
+def test_a_failed_cell_is_told_and_tried_again_on_resume(tmp_path, monkeypatch):
+    def out_of_order(policy, *arguments):
+        raise ConfigError("the meta-agent is out of order")
+
+    path = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr("_cells.load_policy", out_of_order)
+        assert compare.main(small(path, algos=("seed", "untrained"), seeds=1)) == 1
+    assert "out of order" in RunFolder.open(path).records("failure")[0]["error"]
+    assert "best seed" in table(path)
+    assert compare.main(CompareConfig(run_dir=path, resume=True, workers=0)) == 0
+    assert "| untrained |" in table(path)
+
+
+def test_an_algorithm_of_a_users_file_takes_part(tmp_path):
+    source = Path(compare.__file__).parents[1] / "algos" / "hill_climber.py"
+    mine = tmp_path / "mine.py"
+    mine.write_text(source.read_text())
+    path = tmp_path / "run"
+    assert compare.main(small(path, algos=("seed", f"{mine}:HillClimber"), seeds=1)) == 0
+    assert "| hill_climber |" in table(path)
+    assert len([line for line in source.read_text().splitlines() if line.strip()]) < 60
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"env": "W4S-Nothing-v0"}, "W4S-GSMSymbolic-v0"),
+        ({"executor": "sim:no-such"}, "no-such"),
+        ({"executor": "telepathy"}, "openai:<model>"),
+        ({"algos": ("rlao", "magic")}, "random_edits"),
+        ({"policy": "openai:gpt-4o", "algos": ("rlao",)}, "weights"),
+        ({"env_options": '{"no_such_option": 1}'}, "no_such_option"),
+        ({"validation_size": 100_000}, "validation_size"),
+    ],
+)
+def test_bad_input_is_told_before_anything_is_made(tmp_path, capsys, options, message):
+    path = tmp_path / "run"
+    assert compare.main(small(path, **options)) == 2
+    assert message in " ".join(capsys.readouterr().out.split())
+    assert not path.exists()
+
+
+def test_a_folder_that_cannot_be_used_is_told(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert compare.main(small(tmp_path / "file" / "run", algos=("seed",))) == 2
+    assert "run folder that can be written" in " ".join(capsys.readouterr().out.split())
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    assert compare.main(small(tmp_path / "other", algos=("seed",))) == 2
+    assert (tmp_path / "other" / "notes.txt").read_text() == "mine"
+    assert compare.main(CompareConfig(report=tmp_path / "other")) == 2
+
+
+@pytest.mark.parametrize("options", [{"seeds": 0}, {"algos": ()}, {"env_options": "{"}, {"algo_options": "[1]"}])
+def test_values_that_make_no_sense_are_refused(options):
+    with pytest.raises(ConfigError, match="expected"):
+        CompareConfig(**options)
+
+
+def test_a_resumed_run_keeps_its_configuration(finished):
+    stored = RunFolder.open(finished).config
+    assert CompareConfig.from_run(stored, CompareConfig(resume=True)).seeds == 2
+    with pytest.raises(ConfigError, match="--seeds 2; it cannot go on with 7"):
+        CompareConfig.from_run(stored, CompareConfig(seeds=7))
+
+
+def test_the_curve_over_candidates_is_the_expected_best_of_k(finished):
+    """Against a count of all subsets."""
+    from itertools import combinations
+
+    from _results import Results
+
+    results = Results(RunFolder.open(finished))
+    cell = results.of("untrained")[0]
+    start = cell.test(cell.result["design"]["start"]["workflow"])
+    pairs = [
+        (p["accuracy"], cell.test(p["workflow"])) if p["workflow"] else (-1.0, start)
+        for owner, p in results.single_proposals("untrained")
+        if owner is cell
+    ]
+    assert len(pairs) == 2
+    if pairs[0][0] != pairs[1][0]:
+        subsets = [max(c, key=lambda p: p[0])[1] for c in combinations(pairs, 2)]
+        assert results.best_of_candidates("untrained", 2)[0] == pytest.approx(sum(subsets) / len(subsets))
+    assert results.best_of_candidates("untrained", 1)[0] == pytest.approx(sum(t for _, t in pairs) / 2)
+
+
+def test_figures_are_plain_json(finished):
+    figures = json.loads((finished / "figures.json").read_text())
+    assert {"title", "columns", "rows", "notes"} == set(figures[0])

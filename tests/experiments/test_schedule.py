@@ -1,0 +1,71 @@
+import os
+import time
+
+import _schedule as schedule
+import pytest
+
+
+def square(number, report):
+    report("squaring", 0.5)
+    return {"value": number * number, "pid": os.getpid()}
+
+
+def explode(report):
+    raise ValueError("no such thing")
+
+
+def die(report):
+    os._exit(3)
+
+
+def sleep(report):
+    report("sleeping", 0.0)
+    time.sleep(60)
+    return {}
+
+
+def collect(jobs, workers):
+    results, told = {}, []
+    schedule.run_jobs(
+        jobs, workers, lambda job, outcome: results.update({job.name: outcome}), lambda *what: told.append(what)
+    )
+    return results, told
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_jobs_return_their_results_and_report_progress(workers):
+    jobs = [schedule.Job(f"job {n}", square, (n,)) for n in range(5)]
+    results, told = collect(jobs, workers)
+    assert {name: result["value"] for name, result in results.items()} == {f"job {n}": n * n for n in range(5)}
+    assert sorted(told) == [(f"job {n}", "squaring", 0.5) for n in range(5)]
+    assert (os.getpid() in {result["pid"] for result in results.values()}) == (workers == 0)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_failing_job_does_not_end_the_others(workers):
+    jobs = [schedule.Job("bad", explode, ()), schedule.Job("good", square, (3,))]
+    results, _ = collect(jobs, workers)
+    assert results["good"]["value"] == 9
+    assert (results["bad"].kind, results["bad"].message) == ("ValueError", "no such thing")
+    assert "explode" in results["bad"].trace
+
+
+def test_a_process_that_dies_is_a_failure_of_its_job_only():
+    results, _ = collect([schedule.Job("dead", die, ()), schedule.Job("good", square, (3,))], 1)
+    assert results["dead"].kind == "ProcessDied"
+    assert "exit code 3" in results["dead"].message
+    assert results["good"]["value"] == 9
+
+
+def test_ctrl_c_ends_the_processes():
+    started = []
+
+    def progress(name, what, share):
+        started.append(name)
+        raise KeyboardInterrupt
+
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        schedule.run_jobs([schedule.Job("long", sleep, ())], 1, lambda job, outcome: None, progress)
+    assert started == ["long"]
+    assert time.monotonic() - begin < 30
