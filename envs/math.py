@@ -21,7 +21,7 @@ SUBJECTS = (
     "prealgebra",
     "precalculus",
 )
-_FIELDS = {"problem": str, "solution": str, "level": (str, int)}
+_FIELDS: dict[str, type | tuple[type, ...]] = {"problem": str, "solution": str, "level": (str, int)}
 _REPOSITORY, _REVISION = "EleutherAI/hendrycks_math", "21a5633873b6a120296cce3e2df9d5550074f4a3"
 SOURCES = {
     "test": (

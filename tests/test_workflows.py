@@ -13,6 +13,7 @@ from w4s_gym.scoring.choice import score_choice
 from w4s_gym.scoring.code import grade_code
 from w4s_gym.workflows import HAND_MADE, hand_made_names, hand_made_workflow, seed_workflows
 
+ITEMS = 6
 KINDS = ("number", "text", "choice", "math", "code")
 GOLD = {
     "number": "{0}",
@@ -43,7 +44,7 @@ def _benchmark(kind):
         ]
 
     grade = grade_code if kind == "code" else pure_grader(score_choice if kind == "choice" else _score)
-    return Benchmark(f"Kind{kind}", "Questions.", "An answer.", load, grade, seed_workflows(kind), 10, 10)
+    return Benchmark(f"Kind{kind}", "Questions.", "An answer.", load, grade, seed_workflows(kind), ITEMS, ITEMS)
 
 
 for _kind in KINDS:
@@ -57,10 +58,10 @@ def test_every_workflow_runs(kind):
     names = hand_made_names(kind)
     evaluations = env.evaluate_workflows([hand_made_workflow(name, kind) for name in names])
     for name, evaluation in zip(names, evaluations, strict=True):
-        assert evaluation.statuses == {"ok": 10}, (name, [item.error for item in evaluation.items])
+        assert evaluation.statuses == {"ok": ITEMS}, (name, [item.error for item in evaluation.items])
         if name != "ProgramOfThought" or kind == "number":  # a simulated program computes numbers only
             assert evaluation.accuracy > 0, name
-    calls = {name: evaluation.usage.calls / 10 for name, evaluation in zip(names, evaluations, strict=True)}
+    calls = {name: evaluation.usage.calls / ITEMS for name, evaluation in zip(names, evaluations, strict=True)}
     expected = {
         "IO": 1,
         "CoT": 1,
@@ -73,9 +74,9 @@ def test_every_workflow_runs(kind):
         "Quality-Diversity": 5,
     }
     for name, count in expected.items():
-        assert count <= calls[name] <= 1.3 * count, name  # malformed replies are asked for again
-    assert 2 <= calls["Self-Refine-3"] <= 1.3 * 7
-    assert 2 <= calls["Self-Refine-5"] <= 1.3 * 11
+        assert count <= calls[name] <= 1.5 * count, name  # malformed replies are asked for again
+    assert 2 <= calls["Self-Refine-3"] <= 1.5 * 7
+    assert 2 <= calls["Self-Refine-5"] <= 1.5 * 11
     env.close()
 
 

@@ -20,6 +20,9 @@ from w4s_gym.splits import make_split
 ABSURD_ANSWERS = ("", "   \n", "zqxj vwkp", "\x00\ufffd", "[" * 3000, "zqxj " * 200_000)
 """Answers that are wrong on any benchmark, one of them a megabyte long."""
 
+VALIDATION_SIZE, TEST_SIZE = 3, 8
+"""Sizes of the splits of the environment that is checked."""
+
 _LONGEST_GRADING = 1.0
 _LONG_TEXT = 40
 """Characters from which on a text is taken to identify an item."""
@@ -32,7 +35,7 @@ def reference_answer(item: Item) -> str:
 
 
 def check_benchmark(
-    name: str, *, options: dict[str, Any] | None = None, executor: str = "sim:gpt-4o-mini", sample: int = 20
+    name: str, *, options: dict[str, Any] | None = None, executor: str = "sim:gpt-4o-mini", sample: int = 12
 ) -> None:
     """Check that a registered benchmark behaves as the environment needs it to.
 
@@ -94,7 +97,7 @@ def check_grading(benchmark: Benchmark, items: Sequence[Item]) -> None:
         for item in items:
             score = run_sync(benchmark.grade(item, reference_answer(item), sandbox.run_tests))
             assert score == 1.0, f"item {item.id}: expected its gold answer to score 1.0; got {score}"
-        for item in items[:3]:
+        for item in items[:2]:
             for answer in ABSURD_ANSWERS:
                 start = time.perf_counter()
                 score = run_sync(benchmark.grade(item, answer, sandbox.run_tests))
@@ -117,14 +120,14 @@ def check_seeds(benchmark: Benchmark) -> None:
 def check_environment(name: str, options: dict[str, Any], executor: str) -> None:
     """Check the environment: Gymnasium's checker, determinism, and that nothing leaks."""
     register_environments()
-    make = {"executor": executor, "validation_size": 4, "test_size": 8, "max_turns": 2, **options}
+    make = {"executor": executor, "validation_size": VALIDATION_SIZE, "test_size": TEST_SIZE, "max_turns": 2, **options}
     env = gym.make(env_id(name), **make)
     check_env(env.unwrapped, skip_render_check=True)
     env.close()
     first, second = _episode(name, make), _episode(name, make)
     assert first == second, "expected the same observations and infos from the same seed"
     benchmark = get_benchmark(name)
-    split = make_split(benchmark.load(**options), 4, 8)
+    split = make_split(benchmark.load(**options), VALIDATION_SIZE, TEST_SIZE)
     seen = "\n".join(first)
     for item in split.test:
         assert len(item.identity) < _LONG_TEXT or item.identity not in " ".join(seen.split()), (
@@ -137,13 +140,13 @@ def check_environment(name: str, options: dict[str, Any], executor: str) -> None
             )
 
 
-_LOOK_AROUND = '''Show everything that can be seen.
+_LOOK_AROUND = """Show everything that can be seen.
 
 ```python
 def solver(agent, task):
     return {"answer": task[:200] + " " + repr(sorted(vars(agent))) + " " + repr(sorted(globals()))}
 ```
-'''
+"""
 
 
 def _episode(name: str, make: dict[str, Any]) -> list[str]:
