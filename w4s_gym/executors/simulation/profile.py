@@ -61,7 +61,9 @@ class Domain:
     steps: float = 0.3
     """... when a reasoning slot stands before the answer."""
     code: float = 1.0
-    """... by writing a program (or expression) that the workflow executes. On code benchmarks: not used."""
+    """... by writing a program that the workflow executes. On code benchmarks: not used."""
+    expression: float = 1.0
+    """... by writing an arithmetic expression that the workflow executes."""
     noise: float = 0.4
     """Standard deviation of one sample's ability around the item's, at temperature 1. Small: samples agree."""
     focus: float = 0.6

@@ -22,7 +22,7 @@ from w4s_gym.executors.simulation.items import ItemModel
 from w4s_gym.executors.simulation.noise import Stream
 from w4s_gym.executors.simulation.reading import Reading, most_shown
 
-Mode = Literal["direct", "prose", "steps", "code"]
+Mode = Literal["direct", "prose", "steps", "code", "expression"]
 
 ATTENTION = 12
 """Distinct values beyond which a list of answers is not weighed any more."""
@@ -67,12 +67,18 @@ def attempt(model: ItemModel, reading: Reading, mode: Mode, temperature: float, 
     e1, e2, wrong, which = stream.normal(), stream.normal(), stream.uniform(), stream.uniform()
     understanding = domain.understand - model.language_loss + _context_gain(model, reading, "restate")
     understanding -= heat_loss(temperature)
-    repaired = domain.repair if reading.error and (mode == "code" or model.item.kind == "code") else 0.0
+    repaired = domain.repair if reading.error and (mode in ("code", "expression") or model.item.kind == "code") else 0.0
     understanding += 0.5 * repaired
     if reading.coverage < 1 and "restate" not in reading.artefacts:
         understanding += _NO_QUESTION * (1 - reading.coverage)
     understood = understanding + scale * e1 > model.reading
-    ability = {"direct": domain.direct, "prose": domain.prose, "steps": domain.steps, "code": domain.code}[mode]
+    ability = {
+        "direct": domain.direct,
+        "prose": domain.prose,
+        "steps": domain.steps,
+        "code": domain.code,
+        "expression": domain.expression,
+    }[mode]
     ability += _context_gain(model, reading, "principle") - heat_loss(temperature)
     ability += domain.persona * ("expert" in reading.artefacts)
     ability += domain.shots * (reading.shots > 0)
@@ -82,7 +88,7 @@ def attempt(model: ItemModel, reading: Reading, mode: Mode, temperature: float, 
     ability -= domain.distract * max(0, len(set(reading.shown)) - 1)
     if mode == "steps" and sum(slot in ("reason", "role") for slot in _before_answer(reading)) > 1:
         ability += domain.perspectives
-    difficulty = model.programming if mode == "code" else model.deriving
+    difficulty = model.programming if mode in ("code", "expression") else model.deriving
     derived = ability + scale * e2 > difficulty
     if understood and derived:
         return Attempt(0, True)

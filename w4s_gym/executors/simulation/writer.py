@@ -128,7 +128,7 @@ class _Composer:
     def _expression(self) -> str:
         if self._stream.uniform() < self._bug:
             return "(1 +"
-        first, second, operator = self._parts(self._model.answers[self._answer("code")])
+        first, second, operator = self._parts(self._model.answers[self._answer("expression")])
         return f"{first}{operator}{second}"
 
     def _parts(self, answer: str) -> tuple[str, str, str]:

@@ -1,0 +1,140 @@
+"""Does the simulator predict a real model? Workflows are recorded on one, then half of them is predicted.
+
+1. Records at least twelve workflows on ChainSum's one-step word problems with a real executor (default: a model of 135
+   million parameters on this machine). A run that was stopped goes on where it was.
+2. Fits a simulated profile to every second workflow (in the order of a hash), predicts the others, and the other way
+   round, so that every workflow is predicted by a profile that has not seen it.
+
+    python experiments/check_sim.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+from _recorded_workflows import RECORDED_WORKFLOWS
+from rich.console import Console
+from rich.table import Table
+
+import w4s_gym  # noqa: F401 - registers the benchmarks
+from w4s_gym._loop import run_sync
+from w4s_gym.benchmark import get_benchmark
+from w4s_gym.evaluation import EvaluationLimits, Evaluator
+from w4s_gym.executors import make_executor
+from w4s_gym.executors.simulation.profile import Domain
+from w4s_gym.executors.simulation.recorded import (
+    Comparison,
+    Simulation,
+    accuracies,
+    blank_profile,
+    fit_run,
+    read_run,
+)
+from w4s_gym.journal import Journal
+from w4s_gym.ledger import Ledger
+from w4s_gym.measure import evaluation_view
+from w4s_gym.sandbox import Sandbox
+from w4s_gym.sandbox.types import Limits
+
+_DRAWS = 5
+"""Draws of the simulator's randomness that a prediction is averaged over."""
+
+
+@dataclass(frozen=True)
+class Args:
+    """Options."""
+
+    executor: str = "local:smollm2-135m"
+    """The real executor to record."""
+    items: int = 40
+    """Number of word problems."""
+    folder: Path = Path("runs/check_sim")
+    """Where the journal and the replies are kept."""
+    record_only: bool = False
+    """Stop after recording."""
+
+
+async def record(args: Args, sandbox: Sandbox) -> None:
+    """Run the workflows that the journal lacks on the real executor."""
+    path = args.folder / "journal.jsonl"
+    args.folder.mkdir(parents=True, exist_ok=True)
+    done = {r.source for r in read_run(path)} if path.exists() and path.stat().st_size else set()
+    benchmark = get_benchmark("ChainSum")
+    items = benchmark.load(style="story", size=args.items)
+    # A local model answers one call at a time, so calls wait for each other: that is not the workflow's fault.
+    limits = EvaluationLimits(in_flight=2, run=Limits(absolute_seconds=3600.0))
+    with Journal(path) as journal:
+        for name, source in RECORDED_WORKFLOWS.items():
+            if source in done:
+                continue
+            executor = make_executor(args.executor, {"cache_folder": str(args.folder / "cache")})
+            began = time.monotonic()
+            try:
+                evaluation = await Evaluator(benchmark, executor, sandbox, limits).evaluate(
+                    source, items, 0, Ledger("record")
+                )
+            finally:
+                await executor.close()
+            journal.write(
+                "evaluation", executor=args.executor, part="test", workflow=source, **evaluation_view(evaluation)
+            )
+            print(f"real {name}: {evaluation.accuracy:.3f} ({time.monotonic() - began:.0f} s)", flush=True)
+
+
+def predict(args: Args, sandbox: Sandbox) -> None:
+    """Fit on each half of the workflows, predict the other half, and print both."""
+    benchmark = get_benchmark("ChainSum")
+    items = list(benchmark.load(style="story", size=args.items))
+    names = {source: name for name, source in RECORDED_WORKFLOWS.items()}
+    recorded = [w for w in read_run(args.folder / "journal.jsonl") if w.source in names]
+    recorded.sort(key=lambda w: hashlib.blake2b(names[w.source].encode()).digest())
+    parts = (recorded[::2], recorded[1::2])
+    table = Table(title=f"Simulated prediction of {args.executor} on {args.items} word problems")
+    for column in ("fitted on", "workflow", "real", "simulated", "error"):
+        table.add_column(column, justify="left" if column in ("fitted on", "workflow") else "right")
+    blind: list[Comparison] = []
+    lines = []
+    for label, fitted, held_out in (("half A", *parts), ("half B", *reversed(parts))):
+        simulation = Simulation(benchmark, blank_profile(args.executor, f"check/{args.executor}"), sandbox)
+        fit = fit_run(simulation, fitted, items, Domain())
+        found = run_sync(simulation.accuracies(fit.domain, held_out, items, _DRAWS))
+        comparison = Comparison(accuracies(held_out, items), found)
+        blind.append(comparison)
+        for workflow, real, simulated in zip(held_out, comparison.real, found, strict=True):
+            table.add_row(
+                label, names[workflow.source], f"{real:.3f}", f"{simulated:.3f}", f"{100 * (simulated - real):+.1f}"
+            )
+        lines.append(
+            f"simulated, fitted on {label} ({len(fitted)} workflows, mean absolute error there "
+            f"{100 * np.mean(np.abs(fit.simulated - fit.measured)):.1f} points): on the {len(held_out)} others mean "
+            f"absolute error {100 * comparison.error:.1f} points, rank correlation {comparison.rank_correlation:.2f}"
+        )
+    console = Console(width=130)
+    console.print(table)
+    for line in lines:
+        console.print(line)
+    both = Comparison(np.concatenate([c.real for c in blind]), np.concatenate([c.simulated for c in blind]))
+    spread = 100 * np.mean(np.abs(both.real - both.real.mean()))
+    console.print(
+        f"simulated, all {len(both.real)} workflows predicted blind: mean absolute error {100 * both.error:.1f} "
+        f"points, rank correlation {both.rank_correlation:.2f}; saying the mean every time would be off by {spread:.1f} points"
+    )
+
+
+def main(args: Args) -> None:
+    """Record, fit, predict."""
+    with Sandbox() as sandbox:
+        asyncio.run(record(args, sandbox))
+    if not args.record_only:
+        with Sandbox() as sandbox:
+            predict(args, sandbox)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args, description=__doc__))

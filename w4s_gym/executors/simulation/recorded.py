@@ -1,0 +1,184 @@
+"""Makes a profile out of a recorded run of a real executor."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from w4s_gym.benchmark import Benchmark, Item
+from w4s_gym.errors import ConfigError
+from w4s_gym.evaluation import EvaluationLimits, Evaluator
+from w4s_gym.executors.sim import SimulatedExecutor
+from w4s_gym.executors.simulation.fitting import Fit, Prior, Size, fit_domain
+from w4s_gym.executors.simulation.profile import Domain, Faults, Latency, Price, Profile
+from w4s_gym.journal import read_journal
+from w4s_gym.ledger import Ledger
+from w4s_gym.results import Evaluation
+from w4s_gym.sandbox import Sandbox
+
+PRIORS: tuple[Prior, ...] = (
+    Prior("understand", 1.0, 0.5),
+    Prior("steps", 0.0, 1.5),
+    Prior("prose", 0.0, 1.0, above="steps"),
+    Prior("direct", -0.3, 1.0, above="steps"),
+    Prior("code", 0.0, 1.5),
+    Prior("expression", 0.0, 1.5),
+    Prior("noise", 0.5, 0.25, 0.05, 1.5),
+    Prior("recognise", 0.3, 0.5),
+    Prior("discuss", 0.0, 0.4),
+    Prior("distract", 0.1, 0.3),
+    Prior("strict", -0.5, 0.6),
+    Prior("principle", 0.0, 0.4),
+    Prior("restate", 0.0, 0.4),
+    Prior("shots", 0.0, 0.5),
+)
+"""Wider than for the published figures: nothing is known of the executor beforehand."""
+
+_PROBE_ITEMS = 20
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One workflow of a recorded run."""
+
+    source: str
+    scores: Mapping[str, float]
+    """Item id -> score; items that could not be asked are missing."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Simulated against real accuracies (0 to 1) of the same workflows on the same items."""
+
+    real: NDArray[np.float64]
+    simulated: NDArray[np.float64]
+
+    @property
+    def error(self) -> float:
+        """Mean absolute error."""
+        return float(np.mean(np.abs(self.real - self.simulated)))
+
+    @property
+    def rank_correlation(self) -> float:
+        """Spearman's rank correlation; NaN when one side is constant."""
+        return float(stats.spearmanr(self.real, self.simulated).statistic)
+
+
+def read_run(journal: Path) -> list[Recorded]:
+    """Read the workflows of a journal, in the order in which they were first measured.
+
+    Raises:
+        ConfigError: the journal holds no evaluation.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for record in read_journal(journal):
+        if record["kind"] == "evaluation":
+            scores = found.setdefault(record["workflow"], {})
+            scores.update({item: score for item, status, score in record["items"] if status != "infrastructure"})
+    if not found:
+        raise ConfigError(f"expected a journal with records of kind 'evaluation'; {journal} has none")
+    return [Recorded(source, scores) for source, scores in found.items()]
+
+
+def halves(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    """Split items into two halves by a hash of their ids: one to fit on, one held out."""
+    ranked = sorted(items, key=lambda item: hashlib.blake2b(item.id.encode()).digest())
+    return ranked[::2], ranked[1::2]
+
+
+def accuracies(workflows: Sequence[Recorded], items: Sequence[Item]) -> NDArray[np.float64]:
+    """Return the recorded accuracy of each workflow on these items."""
+    means = []
+    for workflow in workflows:
+        scores = [workflow.scores[item.id] for item in items if item.id in workflow.scores]
+        if not scores:
+            raise ConfigError("expected every recorded workflow to have been measured on the items; one has no score")
+        means.append(float(np.mean(scores)))
+    return np.array(means)
+
+
+class Simulation:
+    """Measures recorded workflows under candidate domains, in the sandbox."""
+
+    def __init__(self, benchmark: Benchmark, profile: Profile, sandbox: Sandbox) -> None:
+        """Keep the parts.
+
+        Args:
+            benchmark: the benchmark of the run.
+            profile: the profile to vary.
+            sandbox: runs the workflows.
+        """
+        self._benchmark = benchmark
+        self.profile = profile
+        self._sandbox = sandbox
+
+    def with_domain(self, domain: Domain) -> Profile:
+        """Return the profile with another domain for the benchmark."""
+        return replace(self.profile, domains={**self.profile.domains, self._benchmark.name: domain})
+
+    async def accuracies(
+        self, domain: Domain, workflows: Sequence[Recorded], items: Sequence[Item], draws: int = 1
+    ) -> NDArray[np.float64]:
+        """Return the simulated accuracy of each workflow, averaged over independent draws."""
+        executor = SimulatedExecutor(f"sim:{self.profile.name}", self.with_domain(domain))
+        evaluator = Evaluator(self._benchmark, executor, self._sandbox, EvaluationLimits())
+        sources = [workflow.source for workflow in workflows]
+        total = np.zeros(len(sources))
+        for draw in range(draws):
+            for row, outcome in enumerate(await evaluator.evaluate_many(sources, items, draw, Ledger("fit"))):
+                if not isinstance(outcome, Evaluation):
+                    raise outcome
+                total[row] += outcome.accuracy
+        return total / draws
+
+
+def fit_run(
+    simulation: Simulation, workflows: Sequence[Recorded], items: Sequence[Item], start: Domain, rounds: int = 4
+) -> Fit:
+    """Fit a domain to the recorded accuracies of workflows on items.
+
+    Must not be called from a running event loop.
+    """
+    from w4s_gym._loop import run_sync
+
+    sizes: dict[Size, int] = {"probe": _PROBE_ITEMS, "slope": len(items), "full": len(items)}
+    real = accuracies(workflows, items)
+
+    def measure(domain: Domain, rows: Sequence[int], size: Size) -> NDArray[np.float64]:
+        chosen = [workflows[row] for row in rows]
+        return run_sync(simulation.accuracies(domain, chosen, items[: sizes[size]]))
+
+    # Standard error of an accuracy of one half, but never so small that one cell rules the fit.
+    error = max(0.02, float(np.sqrt(np.mean(real * (1 - real)) / len(items))))
+    return fit_domain(start, real.tolist(), measure, priors=PRIORS, error=error, rounds=rounds)
+
+
+def blank_profile(name: str, seed: str) -> Profile:
+    """Return a profile that knows nothing yet about the executor it shall imitate."""
+    return Profile(
+        name=name,
+        description=f"Simulated {name}, fitted to a recorded run.",
+        provenance=(),
+        seed=seed,
+        price=Price(),
+        latency=Latency(),
+        faults=Faults(malformed=0.0, empty=0.0, bug=0.0),
+        languages={},
+    )
+
+
+def profile_to_dict(profile: Profile) -> dict[str, Any]:
+    """Write a profile as plain data, as `profile_from_dict` reads it."""
+    usual = asdict(Domain())
+    domains = {
+        name: {key: value for key, value in asdict(domain).items() if value != usual[key]}
+        for name, domain in profile.domains.items()
+    }
+    return {**asdict(profile), "provenance": list(profile.provenance), "domains": domains}
