@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from w4s_gym.sandbox import Limits, Sandbox, TestJob, TestOutcome
 from w4s_gym.sandbox.inside import typed
 
+
 def sections(name: str) -> dict[str, str]:
     """Return section name -> source of a text file beside this one."""
     parts = re.split(r"^# --- (\w+)\n", (Path(__file__).parent / name).read_text(), flags=re.MULTILINE)[1:]

@@ -76,7 +76,7 @@ class Child:
             zygote: forks the child.
             limits: of this run.
             handler: answers calls; without one, a call ends the run.
-            slots: one is taken while the child computes, and free while it waits for the host.
+            slots: one that the caller took for this run; it is free while the child waits for the host.
             on_peer: takes messages for the other child of a test run.
             layers: kernel filters to apply; default: all that the machine has.
         """
@@ -90,7 +90,7 @@ class Child:
         self._inbox = bytearray()
         self._outbox = bytearray()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._has_slot = False
+        self._has_slot = slots is not None
         self._ending: Ending | None = None
         self._result: dict[str, Any] | None = None
         self._exited: asyncio.Future[Exit | None] = self._loop.create_future()
@@ -110,7 +110,7 @@ class Child:
 
     async def run(self, job: dict[str, Any]) -> Ending:
         """Run one job to its end and leave nothing behind."""
-        await self.start(job)
+        self.start(job)
         try:
             return await self.finish()
         except asyncio.CancelledError:
@@ -118,9 +118,8 @@ class Child:
             await self.finish()
             raise
 
-    async def start(self, job: dict[str, Any]) -> None:
+    def start(self, job: dict[str, Any]) -> None:
         """Fork the child and send it its job."""
-        await self._take_slot()
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         self._sock = ours

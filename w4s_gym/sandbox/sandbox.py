@@ -110,9 +110,9 @@ class Sandbox:
         assert self._running is not None
         outcome = TestOutcome("infrastructure")
         for _ in range(ATTEMPTS):
-            await self._running.take()
+            zygote = await self._ready_with_slot()
             try:
-                outcome = await run_pair(await self._ready(), job)
+                outcome = await run_pair(zygote, job)
             finally:
                 self._running.give()
             if outcome.status != "infrastructure":
@@ -138,7 +138,7 @@ class Sandbox:
 
     async def _run(self, job: dict[str, Any], limits: Limits, handler: CallHandler | None) -> RunOutcome:
         for _ in range(ATTEMPTS):
-            child = Child(await self._ready(), limits, handler=handler, slots=self._running)
+            child = Child(await self._ready_with_slot(), limits, handler=handler, slots=self._running)
             ending = await child.run(job)
             if ending.status != "infrastructure" or ending.error is not None or child.made_calls:
                 break
@@ -161,6 +161,16 @@ class Sandbox:
             zygote = await asyncio.to_thread(self._locked_zygote)
         zygote.attach(asyncio.get_running_loop())
         return zygote
+
+    async def _ready_with_slot(self) -> ZygoteProcess:
+        """Take a slot, then return a usable zygote."""
+        assert self._running is not None
+        await self._running.take()
+        try:
+            return await self._ready()
+        except BaseException:
+            self._running.give()
+            raise
 
     def _locked_zygote(self) -> ZygoteProcess:
         with self._lock:

@@ -40,8 +40,8 @@ async def run_pair(zygote: ZygoteProcess, job: TestJob) -> TestOutcome:
     candidate = Child(zygote, job.limits, on_peer=relay.passed)
     tester = Child(zygote, job.limits, on_peer=relay.passed)
     common = {"entry_point": job.entry_point, "seed": 0}
-    await candidate.start({"mode": "candidate", "source": job.candidate, **common})
-    await tester.start({"mode": "tester", "source": job.tests, "setup": job.setup, **common})
+    candidate.start({"mode": "candidate", "source": job.candidate, **common})
+    tester.start({"mode": "tester", "source": job.tests, "setup": job.setup, **common})
     relay.begin(candidate, tester)
     ends = {asyncio.ensure_future(candidate.finish()): candidate, asyncio.ensure_future(tester.finish()): tester}
     try:

@@ -23,6 +23,9 @@ from w4s_gym.sandbox.inside import frames
 
 INSIDE = Path(__file__).parent / "inside"
 
+START_TIMEOUT = 60.0
+"""Seconds for the start, which loads a few hundred modules from disk."""
+
 _BOOTSTRAP = """
 import importlib.util, sys
 def load(directory):
@@ -129,7 +132,7 @@ class ZygoteProcess:
                 start_new_session=True,
             )
         self._control = ours
-        ours.settimeout(self._config.zygote_timeout)
+        ours.settimeout(START_TIMEOUT)
         options = {"packages": list(self._config.packages), "locations": locations}
         try:
             ours.sendall(frames.pack(frames.CONTROL, options))
@@ -152,6 +155,7 @@ class ZygoteProcess:
         if self._loop is loop:
             return
         assert self._control is not None
+        self.detach()
         self._control.setblocking(False)
         self._loop = loop
         loop.add_reader(self._control.fileno(), self._readable)
@@ -160,12 +164,19 @@ class ZygoteProcess:
         """Leave the event loop (which may be closed already)."""
         if self._loop is not None and not self._loop.is_closed() and self._control is not None:
             self._loop.remove_reader(self._control.fileno())
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        self._watchdog = None
         self._loop = None
 
     def spawn(self, request: dict[str, Any], channel: socket.socket, on_exit: Callable[[Exit | None], None]) -> int:
         """Fork a child with `channel` (which is closed here); `on_exit(None)` means that the zygote was lost."""
         child = self._next_id
         self._next_id += 1
+        if self.lost:
+            channel.close()
+            on_exit(None)
+            return child
         self._on_exit[child] = on_exit
         if self._watchdog is None:
             self._watch()
@@ -260,38 +271,48 @@ class ZygoteProcess:
 
     def _fail(self, hung: bool = False) -> None:
         """Give up on this process: kill it and tell everyone who waits for a child."""
+        if not self.lost:
+            self._end(patience=0.0 if hung else 0.5)
+            self._release()
+
+    def close(self) -> None:
+        """End the zygote and all its children; idempotent, from any thread."""
         if self.lost:
             return
-        self.close(patience=0.0 if hung else 0.5)
-        waiting, self._on_exit = self._on_exit, {}
-        for callback in waiting.values():
-            callback(None)
+        self._end(patience=0.5)
+        if self._loop is not None and self._loop.is_running():
+            self._loop.call_soon_threadsafe(self._release)
+        else:
+            self._release()
 
-    def close(self, patience: float = 0.5) -> None:
-        """End the zygote and all its children; idempotent.
-
-        Args:
-            patience: seconds it gets to end by itself before it is killed.
-        """
+    def _end(self, patience: float) -> None:
+        """End all processes. A zygote whose connection is shut kills its children and leaves, if it can."""
         self.lost = True
-        if self._watchdog is not None:
-            self._watchdog.cancel()
+        if self._control is not None:
+            with contextlib.suppress(OSError):
+                self._control.shutdown(socket.SHUT_RDWR)
+        if self._process is not None and self._process.returncode is None:
+            _kill_group(self._process, patience)
+
+    def _release(self) -> None:
+        """Leave the event loop, close what is open, and tell those who wait; in the loop's thread, if it runs."""
         control, self._control = self._control, None
         if control is not None:
             if self._loop is not None and not self._loop.is_closed():
-                with contextlib.suppress(RuntimeError):
-                    self._loop.remove_reader(control.fileno())
-                    self._loop.remove_writer(control.fileno())
+                self._loop.remove_reader(control.fileno())
+                self._loop.remove_writer(control.fileno())
             control.close()
+        if self._watchdog is not None:
+            self._watchdog.cancel()
         for _, channel in self._outbox:
             if channel is not None:
                 channel.close()
         self._outbox.clear()
-        process = self._process
-        if process is not None and process.returncode is None:
-            _kill_group(process, patience)
-        if process is not None and process.stderr is not None and "failed" not in self.hello:
-            process.stderr.close()
+        if self._process is not None and self._process.stderr is not None and "failed" not in self.hello:
+            self._process.stderr.close()
+        waiting, self._on_exit = self._on_exit, {}
+        for callback in waiting.values():
+            callback(None)
 
 
 def _kill_group(process: subprocess.Popen[bytes], patience: float) -> None:
