@@ -10,7 +10,7 @@ from os import PathLike
 
 from w4s_gym.benchmark import Benchmark, Item
 from w4s_gym.data import DataFile, HubSource, cached_load, load_rows
-from w4s_gym.scoring.code import grade_code
+from w4s_gym.scoring.code import grade_code, parse_python
 from w4s_gym.workflows import seed_workflows
 
 FILE = DataFile(
@@ -104,7 +104,7 @@ def public_examples(prompt: str, entry_point: str) -> tuple[str, ...]:
     Understood are doctests (`>>> f(1)` with the value in the next line) and calls followed by an arrow or equals sign
     and a literal (`f(1) ==> 2`). Only literals are accepted as values and as arguments, so nothing has to be run.
     """
-    functions = [node for node in ast.parse(prompt).body if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in parse_python(prompt).body if isinstance(node, ast.FunctionDef)]
     docstring = next(node.body[0] for node in functions if node.name == entry_point)
     # As written: the docstring's value would have line breaks where the examples have escapes.
     text = (ast.get_source_segment(prompt, docstring) or "").rstrip("\"'")

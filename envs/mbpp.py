@@ -9,7 +9,7 @@ from os import PathLike
 from w4s_gym.benchmark import Benchmark, Item
 from w4s_gym.data import DataFile, HubSource, Row, cached_load, load_rows
 from w4s_gym.errors import DataCorrupt
-from w4s_gym.scoring.code import grade_code
+from w4s_gym.scoring.code import grade_code, parse_python
 from w4s_gym.workflows import seed_workflows
 
 FILE = DataFile(
@@ -136,7 +136,7 @@ def _item(row: Row) -> Item:
     public, hidden = row["test_list"][0], [test for test in row["test_list"] if test != row["test_list"][0]]
     imports = "".join(f"{line}\n" for line in row["test_imports"])
     # One task's tests use a module that only the reference solution imports.
-    own = [node for node in ast.parse(row["code"]).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    own = [node for node in parse_python(row["code"]).body if isinstance(node, (ast.Import, ast.ImportFrom))]
     return Item(
         id=str(row["task_id"]),
         task=f"{row['prompt'].strip()}\n\nThe function is `{signature}`. It has to pass this test:\n{public}",
@@ -155,10 +155,10 @@ def _function_under_test(row: Row) -> tuple[str, str]:
     """Return name and signature of the function that the first assert calls."""
     called = {
         node.func.id
-        for node in ast.walk(ast.parse(row["test_list"][0]))
+        for node in ast.walk(parse_python(row["test_list"][0]))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
-    for node in ast.parse(row["code"]).body:
+    for node in parse_python(row["code"]).body:
         if isinstance(node, ast.FunctionDef) and node.name in called:
             return node.name, f"{node.name}({ast.unparse(node.args)})"
     raise DataCorrupt(f"MBPP task {row['task_id']}: expected a function that the first assert calls; found none")

@@ -58,33 +58,45 @@ def make_split(
             raise ConfigError('expected kind="seeded": this benchmark has no published lists')
         validation, test = _published(items, published)
     elif kind == "seeded":
-        validation, test = _seeded(_without_repeats(items), validation_size, test_size, seed)
+        validation, test = _seeded(items, validation_size, test_size, seed)
     else:
         raise ConfigError(f'expected kind "seeded" or "published"; got {kind!r}')
     validation, test = validation[:validation_size], test[:test_size]
     return Split(tuple(validation), tuple(test), _hash(validation, test))
 
 
-def _without_repeats(items: Sequence[Item]) -> list[Item]:
-    seen: dict[tuple[str, str], Item] = {}
+@dataclass(frozen=True)
+class _Keyed:
+    """An item with its texts, which take long to normalise."""
+
+    item: Item
+    identity: str
+    text: str
+
+
+def _without_repeats(items: Sequence[Item]) -> list[_Keyed]:
+    seen: dict[tuple[str, str], _Keyed] = {}
     for item in items:
-        seen.setdefault((item.identity, " ".join(item.task.split())), item)
+        identity = item.identity
+        text = " ".join(item.task.split()) if item.question else identity
+        seen.setdefault((identity, text), _Keyed(item, identity, text))
     return list(seen.values())
 
 
 def _seeded(items: Sequence[Item], validation_size: int, test_size: int, seed: int) -> tuple[list[Item], list[Item]]:
-    groups: dict[str, list[Item]] = {}
-    for item in items:
-        groups.setdefault(item.identity, []).append(item)
-    if validation_size >= len(items) or len(groups) < 2:
+    unique = _without_repeats(items)
+    groups: dict[str, list[_Keyed]] = {}
+    for keyed in unique:
+        groups.setdefault(keyed.identity, []).append(keyed)
+    if validation_size >= len(unique) or len(groups) < 2:
         raise ConfigError(
             f"expected fewer validation items than distinct items, so that some are left for the test; "
-            f"got validation_size={validation_size} with {len(items)} items ({len(groups)} questions)"
+            f"got validation_size={validation_size} with {len(unique)} items ({len(groups)} questions)"
         )
     # Questions are dealt out in proportion to the sizes, then items are drawn inside each side: with one item per
     # question this is a plain shuffle, with several (languages) both sides cover many questions.
     identities = sorted(groups, key=lambda identity: _rank(seed, identity))
-    share = validation_size / (validation_size + min(test_size, len(items) - validation_size))
+    share = validation_size / (validation_size + min(test_size, len(unique) - validation_size))
     cut, count = 0, 0
     while cut < len(identities) - 1 and (count < validation_size or cut < round(share * len(identities))):
         count += len(groups[identities[cut]])
@@ -93,14 +105,17 @@ def _seeded(items: Sequence[Item], validation_size: int, test_size: int, seed: i
         raise ConfigError(f"expected at most {count} validation items, so that a question is left for the test")
     sides = []
     for side in (identities[:cut], identities[cut:]):
-        members = [item for identity in side for item in groups[identity]]
-        sides.append(sorted(members, key=lambda item: _rank(seed, f"{item.identity}\n{item.task}")))
+        members = [keyed for identity in side for keyed in groups[identity]]
+        members.sort(key=lambda keyed: _rank(seed, f"{keyed.identity}\n{keyed.text}"))
+        sides.append([keyed.item for keyed in members])
     return sides[0], sides[1]
 
 
 def _published(items: Sequence[Item], published: tuple[Sequence[str], Sequence[str]]) -> tuple[list[Item], list[Item]]:
     by_id = {item.id: item for item in items}
-    validation, test = (_without_repeats([by_id[id] for id in ids if id in by_id]) for ids in published)
+    validation, test = (
+        [keyed.item for keyed in _without_repeats([by_id[id] for id in ids if id in by_id])] for ids in published
+    )
     if not validation or not test:
         raise ConfigError("expected the published ids in the data; found none of them on at least one side")
     questions = {item.identity for item in validation}

@@ -15,6 +15,7 @@ from w4s_gym.benchmark import Benchmark, Item, get_benchmark
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.registration import env_id, register_environments
 from w4s_gym.sandbox import Sandbox
+from w4s_gym.scoring.code import parse_python
 from w4s_gym.splits import make_split
 
 ABSURD_ANSWERS = ("", "   \n", "zqxj vwkp", "\x00\ufffd", "[" * 3000, "zqxj " * 200_000)
@@ -74,9 +75,9 @@ def check_items(items: Sequence[Item], again: Sequence[Item]) -> None:
         assert item.gold not in (None, "", []), f"item {item.id}: expected a gold answer; got {item.gold!r}"
         if item.kind == "code":
             assert item.entry_point and item.entry_point.isidentifier(), f"item {item.id}: expected an entry point"
-            ast.parse(item.hidden_tests)
+            parse_python(item.hidden_tests)
             for test in item.public_tests:
-                ast.parse(test)
+                parse_python(test)
         for secret in _secrets(item):
             assert secret not in item.task, f"item {item.id}: the task holds its gold answer or a hidden test"
 
@@ -112,7 +113,7 @@ def check_seeds(benchmark: Benchmark) -> None:
     """Check that there are seed workflows and that each defines `solver`."""
     assert benchmark.seeds, "expected at least one seed workflow"
     for seed in benchmark.seeds:
-        names = [node.name for node in ast.parse(seed.source).body if isinstance(node, ast.FunctionDef)]
+        names = [node.name for node in parse_python(seed.source).body if isinstance(node, ast.FunctionDef)]
         assert "solver" in names, f"seed {seed.name}: expected a function solver; got {', '.join(names) or 'none'}"
     assert len({seed.name for seed in benchmark.seeds}) == len(benchmark.seeds), "expected distinct names of seeds"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import warnings
 
 from w4s_gym.benchmark import Item, RunTests
 from w4s_gym.errors import SandboxUnavailable
@@ -15,6 +17,17 @@ TEST_LIMITS = Limits(cpu_seconds=10.0, wall_seconds=40.0, absolute_seconds=80.0,
 """Limits of hidden tests: the slowest canonical solution (MBPP 123) takes 5 seconds of CPU time."""
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*([A-Za-z0-9_+-]*)[^\n]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
+
+
+def parse_python(source: str) -> ast.Module:
+    """Parse trusted Python source; warnings about its style are not shown.
+
+    Raises:
+        SyntaxError: the source is no Python.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source)
 
 
 def extract_program(answer: str, entry_point: str) -> str:
