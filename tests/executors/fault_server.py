@@ -131,7 +131,7 @@ class Server:
             {"index": i, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
             for i, text in enumerate(texts)
         ]
-        whole = {"object": "chat.completion", "choices": choices, "usage": usage}
+        whole = {"object": "chat.completion", "choices": choices, "usage": None if options.unmetered else usage}
         if fault == "timeout":
             report["lost"] += 1
             await asyncio.sleep(options.hang)
@@ -216,6 +216,7 @@ async def main() -> None:
     parser.add_argument("--slots", type=int, default=1000, help="requests at once; more are refused with 429")
     parser.add_argument("--unsupported", nargs="*", default=[], help="features that are refused with 400")
     parser.add_argument("--ignore-n", action="store_true", help="always return one choice")
+    parser.add_argument("--unmetered", action="store_true", help="report no tokens")
     parser.add_argument("--reject-key", action="store_true", help="refuse the key, and repeat it in the message")
     server = Server(parser.parse_args())
     listener = await asyncio.start_server(server.handle, "127.0.0.1", server.options.port)

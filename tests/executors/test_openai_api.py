@@ -142,6 +142,29 @@ def test_a_reply_cut_at_the_token_limit_is_the_models_own_doing(serve, question,
     assert reply.usage.calls == reply.usage.truncated == 1
 
 
+def test_a_context_window_that_is_full_is_learnt_and_not_re_asked(serve, question, run):
+    server = serve("--faults", "1.0", "--kinds", "truncated")
+    executor = make(server, reasks=5)
+    long = ChatRequest(messages=({"role": "user", "content": "x" * 600 + " 1 + 1 ="},))
+
+    async def ask() -> list[int]:
+        first, second = [(await executor.complete(long)).usage.calls for _ in range(2)]
+        await executor.close()
+        return [first, second]
+
+    assert run(ask()) == [2, 1]  # cut twice at the same place: that is where the window ends
+
+
+def test_a_server_that_counts_no_tokens_has_them_estimated_and_no_price(serve, question, run):
+    server = serve("--unmetered")
+    usage = run(make(server).complete(question(20, 22))).usage
+    assert (usage.prompt_tokens, usage.completion_tokens) == (
+        len("20 + 22 =") // 4 + 1,
+        len('{"answer": "42"}') // 4 + 1,
+    )
+    assert usage.dollars is None
+
+
 def test_an_endpoint_that_never_answers_is_unavailable_with_what_it_cost(serve, question, run):
     server = serve("--faults", "1.0", "--kinds", "garbled")
     with pytest.raises(ExecutorUnavailable, match=r"after 3 attempts.*no chat completion") as caught:

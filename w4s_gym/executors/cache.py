@@ -166,13 +166,11 @@ class CachedExecutor:
 
     def most(self, request: ChatRequest) -> tuple[int, float | None]:
         """Return upper estimates of (tokens, US dollars); stored samples cost no dollars."""
-        stored = sum(self._key(request, i) in self._disk for i in range(request.n))
         tokens, dollars = self.inner.most(request)
-        if stored == 0:
+        if dollars == 0.0:
             return tokens, dollars
-        if stored == request.n:
-            return tokens, 0.0
-        return tokens, self.inner.most(replace(request, n=request.n - stored))[1]
+        missing = sum(self._key(request, i) not in self._disk for i in range(request.n))
+        return tokens, self.inner.most(replace(request, n=missing))[1] if missing else 0.0
 
     async def close(self) -> None:
         """Close the folder and `inner`. May be called twice."""

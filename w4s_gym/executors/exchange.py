@@ -264,9 +264,9 @@ def _read(content: bytes, body: Mapping[str, Any], seconds: float, unanswered: i
         reply = json.loads(content)
         completions = tuple(_completion(choice) for choice in reply["choices"])
         usage = reply.get("usage")
-        metered = isinstance(usage, dict) and "prompt_tokens" in usage
+        metered = isinstance(usage, dict) and isinstance(usage.get("prompt_tokens"), int)
         if metered:
-            prompt, completion = int(usage["prompt_tokens"]), int(usage.get("completion_tokens") or 0)
+            prompt, completion = usage["prompt_tokens"], int(usage.get("completion_tokens") or 0)
             cached = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
         else:
             prompt = sum(len(str(m.get("content", "")).encode()) for m in body["messages"]) // 4 + 1

@@ -47,8 +47,6 @@ class OpenAIExecutor:
         self.config = EndpointConfig.from_json(config)
         self.model = spec.partition(":")[2]
         self.identity = json.dumps([self.config.endpoint, self.model, self.config.extra], sort_keys=True)
-        self.spent = Usage()
-        """Everything that this executor paid, calls whose caller was cancelled included."""
         self._dialect = Dialect(self.config.capabilities)
         self._price = price_of(self.model, self.config)
         self._exchange = Exchange(self.config, find_key(self.config))
@@ -83,35 +81,30 @@ class OpenAIExecutor:
             ExecutorUnavailable: no answer after all retries.
             RequestRefused: the endpoint refuses this request as such.
         """
-        before = Usage()
+        paid = Usage()
         wanted = self._fitted(request)
         ended_at: int | None = None
         for reask in range(self.config.reasks + 1):
-            seed = sample_seed(request, request.sample_index, reask)
             try:
-                answer, features = await self._send(wanted, seed)
+                answer, features = await self._send(wanted, sample_seed(request, request.sample_index, reask))
             except ExecutorUnavailable as error:
-                spent = error.usage or Usage()
-                self.spent = self.spent + spent
-                raise ExecutorUnavailable(str(error), before + spent) from None
+                raise ExecutorUnavailable(str(error), paid + (error.usage or Usage())) from None
             if len(answer.completions) < wanted.n:
                 self._dialect.refuse("n")
-            if self._was_cut(answer, wanted):
-                total = answer.prompt_tokens + answer.completion_tokens
-                if total == ended_at and total >= _SMALLEST_WINDOW:
-                    self._window = total  # twice at the same place: not an accident but the end of the context window
-                ended_at = total
             cut = self._was_cut(answer, wanted)
+            total = answer.prompt_tokens + answer.completion_tokens
+            if cut and total == ended_at and total >= _SMALLEST_WINDOW:
+                # Twice at the same place: not an accident but the end of the context window.
+                self._window, cut = total, False
+            ended_at = total if cut else None
             samples = answer.completions[: wanted.n]
             spoilt = tuple(c for c in samples if _spoilt(c, cut, wanted, features))
             kept = tuple(c for c in samples if c not in spoilt)
             if not kept and reask == self.config.reasks:
                 kept, spoilt = samples[:1], samples[1:]
-            usage = self._usage(answer, wanted, spoilt)
-            self.spent = self.spent + usage
-            before = before + usage
+            paid = paid + self._usage(answer, wanted, spoilt)
             if kept:
-                return ChatReply(kept, before)
+                return ChatReply(kept, paid)
             wanted = replace(wanted, n=1)
         raise AssertionError("the last re-ask returns")
 
