@@ -24,7 +24,6 @@ ROLES = (
     "attentive reader",
 )
 _HELPERS = {
-    "Counter(": "from collections import Counter\n",
     "ask(": """\
 def ask(agent, prompt, keys, role="task solver", n=1, temperature=0.5):
     messages = [{"role": "user", "content": prompt}]
@@ -44,8 +43,14 @@ def run(agent, code):
     except Exception:
         return ""
 """,
+    "vote(": """\
+def vote(answers):
+    answers = [answer for answer in answers if answer] or ["0"]
+    return max(answers, key=answers.count)
+""",
 }
-"""Text that shows that a helper is used -> the helper, in the order they stand in a workflow."""
+"""Text that shows that a helper is used -> the helper. They stand below `solver`: a model that writes from top to
+bottom then knows which ones it needs."""
 
 _PREPARATIONS = {
     "restate the question": ("Restate the question in simple words.", "Restated"),
@@ -117,10 +122,9 @@ def draw_proposal(random: Random) -> Proposal:
         body += lines
     body.append('return {"answer": answer}')
     code = "\n".join(f"    {line}" for line in body)
-    helpers = "\n\n".join(text for use, text in _HELPERS.items() if use in code)
-    technique = ", ".join(phrases)
-    head = "def solver(agent, task, entry_point=None):\n"
-    return Proposal(technique, (helpers + "\n\n" if helpers else "") + head + code)
+    parts = [f"def solver(agent, task, entry_point=None):\n{code}\n"]
+    parts += [text for use, text in _HELPERS.items() if use in code]
+    return Proposal(", ".join(phrases), "\n\n".join(parts).rstrip())
 
 
 def _prepare(random: Random) -> tuple[str, list[str]]:
@@ -167,7 +171,7 @@ def _solve(random: Random) -> tuple[str, list[str], int]:
 
 def _aggregate(random: Random, count: int) -> tuple[str, list[str]]:
     """Block that makes `answer` of `answers`."""
-    first = ['answer = ([reply for reply in answers if reply] or ["0"])[0]']
+    first = ['answer = next((reply for reply in answers if reply), "0")']
     if count == 1:
         return "", first
     kind = random.choices(("vote", "judge", "tests", "first"), (5, 2, 1, 1))[0]
@@ -185,10 +189,7 @@ def _aggregate(random: Random, count: int) -> tuple[str, list[str]]:
             "        answer = reply",
             "        break",
         ]
-    return "vote", [
-        'answers = [reply for reply in answers if reply] or ["0"]',
-        "answer = Counter(answers).most_common(1)[0][0]",
-    ]
+    return "vote", ["answer = vote(answers)"]
 
 
 def _post_process(random: Random) -> tuple[str, list[str]]:
@@ -208,7 +209,7 @@ def _post_process(random: Random) -> tuple[str, list[str]]:
         prompt = 'content + "\\n\\nAnswers of other solvers:\\n" + "\\n".join(answers)'
         return "debate the answers", [
             f"replies = ask(agent, {prompt}, {keys}, {_settings(random, 3)})",
-            'answer = Counter(str(reply["answer"]) for reply in replies).most_common(1)[0][0]',
+            'answer = vote([str(reply["answer"]) for reply in replies])',
         ]
     judge = random.choice(("critic", "strict verifier"))
     check = f'ask(agent, {proposed} + "\\n\\nIs it correct?", ["critique", "correct"], role="{judge}")[0]'

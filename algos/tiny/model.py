@@ -23,11 +23,13 @@ _CHAT_TEMPLATE = (
 def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     """Train a byte-level BPE tokenizer with a chat template.
 
-    Tokens may span words: text is only split at line starts, numbers and quoted strings. A line that the grammar
-    repeats becomes a few tokens, so workflows are short and each choice (role, samples, temperature) is one token.
+    Tokens may span words: text is only split at line starts, quoted strings and values of settings. A line that the
+    grammar repeats becomes a few tokens, so workflows are short and each choice (role, samples) is one token.
     """
     tokenizer = Tokenizer(models.BPE())
-    pieces = Regex(r'\d+(?:\.\d+)?|"[^"\n\d]*"[^"\n\d]*|\n+[^"\n\d]*|[^"\n\d]+|"')
+    setting = r"(?<==)\d+(?:\.\d+)?"
+    rest = r'(?:(?!(?<==)\d)[^"\n])'
+    pieces = Regex(rf'{setting}|"[^"\n]*"{rest}*|\n+{rest}*|{rest}+|"')
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(pieces, behavior="isolated"),

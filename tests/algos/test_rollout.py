@@ -1,0 +1,86 @@
+import gymnasium as gym
+import pytest
+
+import w4s_gym  # noqa: F401
+from w4s_gym.action import format_action
+from w4s_gym.algos.rollout import roll_out
+from w4s_gym.ledger import Caps
+
+GOOD = 'def solver(agent, task):\n    return {"answer": agent.call_llm(messages=[{"role": "user", "content": task}])[0]}'
+BROKEN = "def solver(agent, task):\n    return {'answer': missing}"
+
+
+@pytest.fixture
+def env():
+    made = gym.make(
+        "W4S-GSMSymbolic-v0", max_turns=2, validation_size=3, test_size=2, prompt_style="compact",
+        disable_env_checker=True,
+    ).unwrapped  # fmt: skip
+    yield made
+    made.close()
+
+
+def play(env, policy, m=3, seed=5):
+    return roll_out(env, policy, m=m, seed=seed, run="test/5", episode=4)
+
+
+def constant(number):
+    return f'def solver(agent, task):\n    return {{"answer": "{number}"}}'
+
+
+def test_every_candidate_of_every_turn_is_a_row(env, scripted_policy):
+    batch = play(env, scripted_policy(lambda chat, seed: format_action("Idea", constant(seed % 100)), "compact"))
+    assert [(r.turn, r.candidate) for r in batch.rows] == [(t, c) for t in range(2) for c in range(3)]
+    assert {(r.kind, r.status, r.benchmark, r.run, r.episode, r.simulated) for r in batch.rows} == {
+        ("design", "evaluated", "GSMSymbolic", "test/5", 4, True)
+    }
+    assert [sum(r.chosen for r in batch.rows if r.turn == t) for t in range(2)] == [1, 1]
+    assert batch.metrics["candidates"] == 6 and batch.metrics["runnable"] == 1.0
+    assert batch.best_accuracy == max([*(r.accuracy for r in batch.rows), env.state.history[0].accuracy, env.state.best])
+
+
+def test_the_second_turn_follows_the_chosen_candidate(env, scripted_policy):
+    policy = scripted_policy(
+        lambda chat, seed: format_action("Idea", GOOD if seed % 2 else constant(seed % 100)), "compact"
+    )
+    rows = play(env, policy).rows
+    chosen = next(r for r in rows if r.chosen and r.turn == 0)
+    assert chosen.accuracy == max(r.accuracy for r in rows if r.turn == 0)
+    second = next(r for r in rows if r.turn == 1)
+    assert [m["role"] for m in second.messages] == ["user", "assistant", "user"]
+    assert second.messages[1]["content"] == chosen.action
+    assert second.messages[:1] == chosen.messages
+
+
+def test_repairs_are_rows_of_their_own_and_a_failed_attempt_earns_nothing(env, scripted_policy):
+    def reply(chat, seed):
+        return format_action("Idea", GOOD if "error" in chat[-1]["content"] else BROKEN)
+
+    batch = play(env, scripted_policy(reply, "compact"), m=1)
+    first, repair = [r for r in batch.rows if r.turn == 0]
+    assert (first.kind, first.reward, first.accuracy, first.chosen) == ("design", 0.0, None, False)
+    assert (repair.kind, repair.chosen) == ("repair", True) and repair.accuracy is not None
+    assert repair.messages[-2]["content"] == first.action and "NameError" in repair.messages[-1]["content"]
+    assert batch.metrics["runnable"] == 0.0
+
+
+def test_an_attempt_that_fails_for_good_is_skipped_with_reward_zero(env, scripted_policy):
+    batch = play(env, scripted_policy(lambda chat, seed: "no code", "compact"), m=1)
+    assert [r.reward for r in batch.rows] == [0.0] * 8  # two turns of one attempt and three repairs
+    assert {r.status for r in batch.rows} == {"skipped"}
+
+
+def test_what_cannot_be_measured_is_masked(env, scripted_policy):
+    env.reset(seed=5)
+    env.ledger.caps = Caps(calls=2 * env.ledger.usage.calls + 4)  # another reset, then hardly anything
+    batch = play(env, scripted_policy(lambda chat, seed: format_action("", f"{GOOD}  # {seed}"), "compact"), m=2)
+    masked = [r for r in batch.rows if r.reward is None]
+    assert masked and all(r.status == "infrastructure" for r in masked)
+    assert batch.metrics["masked"] == len(masked)
+
+
+def test_the_same_seed_gives_the_same_rows(env, scripted_policy):
+    policy = scripted_policy(lambda chat, seed: format_action("Idea", constant(seed % 100)), "compact")
+    first, again, other = (play(env, policy, seed=seed).rows for seed in (5, 5, 6))
+    assert first == again
+    assert [r.action for r in first] != [r.action for r in other]
