@@ -35,7 +35,8 @@ class SandboxConfig:
     packages: tuple[str, ...] = ("numpy",)
     """Modules outside the standard library that workflows may import, in the order they are loaded before confinement.
     Name what they depend on first (`"mpmath", "sympy"`). A package (`"numpy"`) is loaded with all its compiled modules,
-    a dotted name (`"scipy.stats"`) with what it imports itself. Each megabyte loaded makes every item a little slower."""
+    a dotted name (`"scipy.stats"`) with what it imports itself.
+    Each megabyte loaded makes every item a little slower."""
     layers: tuple[str, ...] = ("seccomp", "landlock", "namespaces")
     """Layers to use where the machine has them. Fewer serve tests and diagnosis."""
     recycle_after: int = 5_000

@@ -104,7 +104,9 @@ def _put_up_targets(stack: ExitStack) -> dict[str, Any]:
 
 async def _attack(zygote: ZygoteProcess, targets: dict[str, Any], layers: tuple[str, ...] | None) -> dict[str, str]:
     """Return attack -> how it was stopped; a child that died counts as broken, with everything got through."""
-    ending = await Child(zygote, PROBE_LIMITS, layers=layers).run({"mode": "probe", "targets": targets, "seed": 0})
+    ending = await Child(zygote, PROBE_LIMITS, layers=layers).run(
+        {"mode": "probe", "source": "", "targets": targets, "seed": 0}
+    )
     if ending.status == "infrastructure":
         raise SandboxUnavailable("the sandbox process died while its isolation was probed; try again")
     if ending.status != "ok" or ending.result is None:

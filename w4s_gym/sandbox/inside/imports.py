@@ -26,7 +26,10 @@ _SKIPPED_DIRECTORIES = {
     "tkinter", "turtledemo",
 }  # fmt: skip
 
-_SKIPPED_EXTENSIONS = ("_test", "_xx", "xx", "_tkinter", "_curses", "_dbm", "_gdbm", "readline", "nis", "ossaudiodev")
+_SKIPPED_EXTENSIONS = (
+    "_test", "_xx", "xx", "_tkinter", "_curses", "_dbm", "_gdbm", "readline", "nis", "ossaudiodev",
+    "_asyncio",  # loads all of asyncio, which is seldom used and works without it
+)  # fmt: skip
 
 _EXTENSION_SUFFIXES = tuple(importlib.machinery.EXTENSION_SUFFIXES)
 

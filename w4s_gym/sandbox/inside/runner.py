@@ -92,7 +92,7 @@ def serve(fd: int) -> None:
     output = Tail(max(1, job["output_bytes"]))
     sys.stdout = sys.stderr = output
     sys.stdin = io.StringIO()
-    _seed(job["seed"])
+    _seed(job["seed"], job["source"])
     write, leave = frames.write_all, os._exit
     try:
         try:
@@ -107,10 +107,10 @@ def serve(fd: int) -> None:
         leave(0)
 
 
-def _seed(seed: int) -> None:
+def _seed(seed: int, source: str) -> None:
     random.seed(seed)
     numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
+    if numpy_random is not None and "numpy" in source:
         numpy_random.seed(seed % 2**32)
 
 
@@ -164,9 +164,12 @@ def _load(source: str, name: str, last_value: bool = False) -> tuple[dict[str, A
     module = types.ModuleType(name)
     sys.modules[name] = module
     namespace = module.__dict__
+    if not last_value:
+        exec(compile(source, FILENAME, "exec", dont_inherit=True), namespace)
+        return namespace, None
     tree = ast.parse(source, FILENAME)
     result: ast.expr | None = None
-    if last_value and tree.body:
+    if tree.body:
         last = tree.body[-1]
         if isinstance(last, ast.Expr):
             tree.body.pop()

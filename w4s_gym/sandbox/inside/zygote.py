@@ -23,13 +23,12 @@ CHANNEL_FD = 3
 """Descriptor of the channel in every child."""
 
 PRELOAD = (
-    "abc argparse array ast asyncio base64 binascii bisect calendar cmath collections collections.abc "
-    "concurrent.futures contextlib copy csv dataclasses datetime decimal difflib enum fractions functools hashlib "
-    "heapq html importlib.util inspect io itertools json keyword linecache logging math numbers operator pprint queue "
-    "random re secrets statistics string struct textwrap threading time traceback types typing unicodedata uuid "
-    "warnings zlib"
+    "abc array ast bisect cmath collections collections.abc concurrent.futures.thread contextlib copy dataclasses "
+    "datetime decimal enum fractions functools heapq importlib.util inspect io itertools json keyword linecache math "
+    "numbers operator random re statistics string textwrap threading time traceback types typing unicodedata warnings"
 ).split()
-"""Standard modules that are imported before the first fork, so that no child pays for them."""
+"""Standard modules that are imported before the first fork, so that no child that uses them pays for it. Every megabyte
+here costs every child about 0.05 ms, used or not."""
 
 
 class Zygote:
