@@ -7,13 +7,13 @@ result). Its result is plain JSON data; wall-clock times stand apart from the re
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 from _config import CompareConfig
-from _designers import Setup, find_designer
+from _designers import Designer, Setup, find_designer
 from _schedule import Report
 
 import w4s_gym  # noqa: F401  (registers the environments)
@@ -23,18 +23,28 @@ from w4s_gym.algos.policy import Policy
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.algos.trajectory import write_rows
 from w4s_gym.env import WorkflowDesignEnv
+from w4s_gym.errors import BudgetExceeded
 from w4s_gym.executors.base import Usage
 from w4s_gym.measure import digest
 from w4s_gym.results import Candidate, Evaluation
 
+TRAINING_SHARE = 0.6
+"""Share of a cell's dollars that training or search may spend; the rest is for evaluation."""
 
-def make_environment(config: CompareConfig, prompt_style: str, max_turns: int) -> WorkflowDesignEnv:
+
+def make_environment(config: CompareConfig, prompt_style: str, max_turns: int, share: float = 1.0) -> WorkflowDesignEnv:
     """Make the environment of a comparison.
+
+    Args:
+        config: the comparison.
+        prompt_style: of the meta-agent.
+        max_turns: length of an episode.
+        share: share of a cell's dollars that it may spend, if there is a limit.
 
     Raises:
         ConfigError: an option cannot be used.
     """
-    options = {**config.environment_options(), "prompt_style": prompt_style, "max_turns": max_turns}
+    options = {**config.environment_options(share), "prompt_style": prompt_style, "max_turns": max_turns}
     env = gym.make(config.env, disable_env_checker=True, **options).unwrapped
     assert isinstance(env, WorkflowDesignEnv)
     return env
@@ -57,47 +67,79 @@ def run_cell(
         `curve`, `training` (usage), `search` (best workflow of the run), `design` (episodes at the design budget, for
         meta-agents), `workflows` (what was tested, by digest) and `seconds` (wall clock).
     """
+    clock = _Clock()
+    designer, policy, algorithm = _make(config, algo, seed, tokens_per_item, report)
+    env = make_environment(config, policy.prompt_style if policy else "compact", config.turns, TRAINING_SHARE)
+    try:
+        trained = train([env], algorithm, config, config.budget, seed, folder, report, clock)
+    finally:
+        env.close()
+    meta_agent = policy if designer.meta_agent else None
+    measured = measure(config, meta_agent, trained.best, seed, report)
+    return {"curve": trained.curve, "training": trained.usage, **measured, "seconds": clock.stop()}
+
+
+def run_transfer_cell(
+    config: CompareConfig, trained_on: tuple[str, ...], targets: tuple[str, ...], algo: str, seed: int, folder: Path,
+    report: Report,
+) -> dict[str, Any]:  # fmt: skip
+    """Train a meta-agent on several benchmarks in turn, then let it design for others that it has never seen.
+
+    Args:
+        config: everything but the environments.
+        trained_on: environment ids to train on.
+        targets: environment ids to design for.
+        algo: name of the designer; it must be a meta-agent.
+        seed: seed of this cell.
+        folder: gets the trajectories and the final state of the algorithm.
+        report: told what is being done.
+
+    Returns:
+        `curve`, `training`, `targets` (environment id -> `design` and `workflows`), `seconds`.
+    """
+    clock = _Clock()
+    _, policy, algorithm = _make(config, algo, seed, None, report)
+    assert policy is not None
+    # A meta-agent that does not learn need not spend anything on the training benchmarks.
+    budget = config.budget if find_designer(algo).trains else 0
+    share = TRAINING_SHARE / len(trained_on)
+    envs = [make_environment(replace(config, env=n), policy.prompt_style, config.turns, share) for n in trained_on]
+    try:
+        trained = train(envs, algorithm, config, budget, seed, folder, report, clock)
+    finally:
+        for env in envs:
+            env.close()
+    share = (1 - TRAINING_SHARE) / len(targets)
+    measured = {name: measure(replace(config, env=name), policy, None, seed, report, share) for name in targets}
+    return {"curve": trained.curve, "training": trained.usage, "targets": measured, "seconds": clock.stop()}
+
+
+class _Clock:
+    """Wall-clock seconds of a cell; they are kept apart from everything that must be the same in every run."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self.search = 0.0
+        self.learning = 0.0
+
+    def stop(self) -> dict[str, float]:
+        total = time.monotonic() - self._start
+        return {
+            "search": self.search,
+            "learning": self.learning,
+            "evaluation": total - self.search,
+            "all": total,
+        }
+
+
+def _make(
+    config: CompareConfig, algo: str, seed: int, tokens_per_item: float | None, report: Report
+) -> tuple[Designer, Policy | None, Algorithm]:
     designer = find_designer(algo)
-    seconds = {"start": time.monotonic()}
     report("loading", 0.0)
     policy = load_policy(config.policy) if designer.needs_policy else None
-    style = policy.prompt_style if policy is not None else "compact"
-    run = f"{algo}/{seed}"
-    setup = Setup(policy, config.candidates, run, seed, tokens_per_item, config.options_of(algo))
-    algorithm = designer.make(setup)
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = folder / "rows.jsonl"
-    rows.unlink(missing_ok=True)  # an earlier attempt at this cell was interrupted
-
-    env = make_environment(config, style, config.turns)
-    try:
-        seconds["ready"] = time.monotonic()
-        search, curve, learning = _search(env, algorithm, config, seed, rows, report)
-        training = asdict(env.ledger.usage)
-    finally:
-        env.close()
-    seconds["searched"] = time.monotonic()
-    algorithm.save(folder / "state")
-
-    env = make_environment(config, style, max(config.design_turns, config.curve_turns))
-    try:
-        measured = _Tested(env, seed)
-        result: dict[str, Any] = {"curve": curve, "training": training, "search": measured.search(search)}
-        if designer.meta_agent:
-            assert policy is not None
-            report("designing", 0.0)
-            result["design"] = _design(env, policy, config, measured, report)
-        result["workflows"] = measured.workflows
-    finally:
-        env.close()
-    end = time.monotonic()
-    result["seconds"] = {
-        "search": seconds["searched"] - seconds["ready"],
-        "learning": learning,
-        "evaluation": end - seconds["searched"],
-        "all": end - seconds["start"],
-    }
-    return result
+    setup = Setup(policy, config.candidates, f"{algo}/{seed}", seed, tokens_per_item, config.options_of(algo))
+    return designer, policy, designer.make(setup)
 
 
 def load_policy(spec: str) -> Policy:
@@ -115,35 +157,98 @@ def load_policy(spec: str) -> Policy:
     return make_policy(spec)
 
 
-def _search(
-    env: WorkflowDesignEnv, algorithm: Algorithm, config: CompareConfig, seed: int, rows: Path, report: Report
-) -> tuple[tuple[str, float], list[dict[str, Any]], float]:
-    """Collect and update until the budget is spent.
+@dataclass(frozen=True)
+class Trained:
+    """What a run of an algorithm left."""
+
+    best: tuple[str, float]
+    """Best workflow by validation, with its accuracy."""
+    curve: list[dict[str, Any]]
+    """The learning curve: calls so far, best so far, and the algorithm's own figures, per iteration."""
+    usage: dict[str, Any]
+    """What it cost, summed over the environments."""
+
+
+def train(
+    envs: list[WorkflowDesignEnv],
+    algorithm: Algorithm,
+    config: CompareConfig,
+    budget: int,
+    seed: int,
+    folder: Path,
+    report: Report,
+    clock: _Clock,
+) -> Trained:
+    """Collect and update until the budget is spent; iterations take turns on the environments.
 
     The run ends at the iteration boundary that is nearest to the budget, so that no measurement is cut in half and the
     numbers do not depend on which call came first.
-
-    Returns:
-        Best workflow by validation with its accuracy, the learning curve, seconds of learning.
     """
+    start = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = folder / "rows.jsonl"
+    rows.unlink(missing_ok=True)  # an earlier attempt at this cell was interrupted
     curve: list[dict[str, Any]] = []
     best = ("", -1.0)
-    learning = 0.0
     while not algorithm.finished:
-        calls = env.ledger.usage.calls
+        calls = sum(env.ledger.usage.calls for env in envs)
         typical = calls / len(curve) if curve else 0.0
-        if curve and calls + typical / 2 >= config.budget:
+        if calls + typical / 2 >= budget or len(curve) == (config.iterations or -1):
             break
-        report("searching", min(1.0, calls / config.budget))
-        batch = algorithm.collect(env, derive_seed("collect", seed, len(curve)) % 2**31)
+        report("searching", calls / budget)
+        try:
+            batch = algorithm.collect(envs[len(curve) % len(envs)], derive_seed("collect", seed, len(curve)) % 2**31)
+        except BudgetExceeded:
+            if not curve:
+                raise
+            break  # the dollars are spent: what was learned so far is measured
         write_rows(rows, batch.rows)
         if batch.best_accuracy > best[1]:
             best = (batch.best_workflow, batch.best_accuracy)
-        start = time.monotonic()
+        learning = time.monotonic()
         learned = algorithm.update(batch)
-        learning += time.monotonic() - start
-        curve.append({"calls": env.ledger.usage.calls, "best": best[1], **batch.metrics, **learned})
-    return best, curve, learning
+        clock.learning += time.monotonic() - learning
+        calls = sum(env.ledger.usage.calls for env in envs)
+        curve.append({"calls": calls, "best": best[1], **batch.metrics, **learned})
+    algorithm.save(folder / "state")
+    clock.search = time.monotonic() - start
+    return Trained(best, curve, asdict(sum((env.ledger.usage for env in envs), Usage())))
+
+
+def measure(
+    config: CompareConfig,
+    meta_agent: Policy | None,
+    found: tuple[str, float] | None,
+    seed: int,
+    report: Report,
+    share: float = 1 - TRAINING_SHARE,
+) -> dict[str, Any]:
+    """Measure the result of a search, and let a meta-agent design at the small budget; then test.
+
+    Args:
+        config: the comparison; its `env` is the benchmark that is designed for.
+        meta_agent: asked for designs; None for designers that only search.
+        found: best workflow of the search with its validation accuracy, if there was a search.
+        seed: seed of the cell; design episodes and draws are the same for all designers.
+        report: told what is being done.
+        share: share of the cell's dollars that this may cost, if there is a limit.
+
+    Returns:
+        `search` and `design` where they apply, and `workflows`.
+    """
+    style = meta_agent.prompt_style if meta_agent else "compact"
+    env = make_environment(config, style, max(config.design_turns, config.curve_turns), share)
+    try:
+        tested = _Tested(env, seed)
+        result: dict[str, Any] = {}
+        if found is not None:
+            result["search"] = tested.search(found)
+        if meta_agent is not None:
+            report(f"designing ({config.env})", 0.0)
+            result["design"] = _design(env, meta_agent, config, tested, report)
+        return {**result, "workflows": tested.workflows}
+    finally:
+        env.close()
 
 
 class _Tested:

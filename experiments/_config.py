@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from w4s_gym.errors import ConfigError
 
@@ -26,6 +26,8 @@ class CompareConfig:
     """Number of seeds of every designer."""
     budget: int = 12_000
     """Executor calls that every designer may spend on training or search, cached ones included."""
+    iterations: int = 0
+    """Most iterations of training or search, whatever the budget; 0 means no limit."""
     candidates: int = 5
     """Candidates a turn while training and searching (m)."""
     turns: int = 2
@@ -46,6 +48,8 @@ class CompareConfig:
     """Further options of `gym.make`, as JSON."""
     algo_options: str = "{}"
     """Options of algorithms by name, as JSON, for instance `{"rlao": {"tau": 0.2}}`."""
+    max_dollars: float = 0.0
+    """Most dollars that executor calls may cost, shared out evenly among the cells; 0 means no limit."""
     workers: int = 2
     """Processes that share the work; has no influence on the numbers."""
     run_dir: Path | None = None
@@ -54,6 +58,8 @@ class CompareConfig:
     """Go on with the run in `run_dir`, or with the latest run of the same configuration."""
     report: Path | None = None
     """Only make tables and plots of this run folder again; nothing is run."""
+    plan: bool = False
+    """Only print what the run would cost."""
     track: bool = False
     """Log to Weights & Biases (offline when there is no key)."""
 
@@ -66,8 +72,11 @@ class CompareConfig:
         for name in ("seeds", "budget", "candidates", "turns", "design_turns", "design_candidates", "design_episodes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"expected --{name.replace('_', '-')} of at least 1; got {getattr(self, name)}")
-        if self.workers < 0 or self.curve_turns < 0:
-            raise ConfigError(f"expected --workers and --curve-turns of at least 0; got {self.workers}")
+        for name in ("workers", "curve_turns", "iterations"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"expected --{name.replace('_', '-')} of at least 0; got {getattr(self, name)}")
+        if self.max_dollars < 0:
+            raise ConfigError(f"expected --max-dollars of at least 0; got {self.max_dollars}")
         if not self.algos:
             raise ConfigError("expected at least one designer in --algos; got none")
         for name in ("env_options", "algo_options"):
@@ -77,14 +86,20 @@ class CompareConfig:
     def measured(self) -> dict[str, Any]:
         """The fields that the numbers depend on, as plain JSON data."""
         values = {name: value for name, value in asdict(self).items() if name not in _NOT_MEASURED}
-        return {**values, "algos": list(self.algos)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
-    def environment_options(self) -> dict[str, Any]:
-        """Options of `gym.make` but for prompt style and length of an episode."""
+    def environment_options(self, share: float = 1.0) -> dict[str, Any]:
+        """Options of `gym.make` but for prompt style and length of an episode.
+
+        Args:
+            share: share of a cell's dollars that the environment may spend.
+        """
+        dollars = self.max_dollars / (len(self.algos) * self.seeds) * share
         return {
             "executor": self.executor,
             "validation_size": self.validation_size,
             "test_size": self.test_size,
+            **({"budget": {"dollars": dollars}} if dollars else {}),
             **_json_object("env_options", self.env_options),
         }
 
@@ -93,7 +108,7 @@ class CompareConfig:
         return dict(_json_object("algo_options", self.algo_options).get(algo, {}))
 
     @classmethod
-    def from_run(cls, stored: dict[str, Any], given: CompareConfig) -> CompareConfig:
+    def from_run(cls, stored: dict[str, Any], given: Self) -> Self:
         """Return the configuration of a run that goes on.
 
         Args:
@@ -103,19 +118,18 @@ class CompareConfig:
         Raises:
             ConfigError: an option of the command line differs from that of the run.
         """
-        known = {f.name: f.default for f in fields(cls) if f.default is not MISSING}
-        if set(stored) != set(known) - _NOT_MEASURED:
-            raise ConfigError("expected the configuration of a comparison; the run folder holds another experiment")
+        default = cls().measured
+        if set(stored) != set(default):
+            raise ConfigError("expected a run folder of this command; it holds another experiment")
         for name, value in given.measured.items():
-            default = list(known[name]) if name == "algos" else known[name]
-            if value != default and value != stored[name]:
+            if value != default[name] and value != stored[name]:
                 option = f"--{name.replace('_', '-')}"
                 raise ConfigError(f"the run was started with {option} {stored[name]}; it cannot go on with {value}")
-        unmeasured = {name: getattr(given, name) for name in _NOT_MEASURED}
-        return cls(**{**stored, "algos": tuple(stored["algos"]), **unmeasured})
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+        return cls(**values, **{name: getattr(given, name) for name in _NOT_MEASURED})
 
 
-_NOT_MEASURED = {"workers", "run_dir", "resume", "report", "track"}
+_NOT_MEASURED = {"workers", "run_dir", "resume", "report", "plan", "track"}
 
 
 def _json_object(name: str, text: str) -> dict[str, Any]:

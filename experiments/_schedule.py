@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -113,6 +114,7 @@ def _serve(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # SIGTERM must unwind, so that sandboxes are closed.
     signal.signal(signal.SIGTERM, _unwind)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # One thread a process: the sums of matrix products do not depend on how many processes there are.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     while True:
@@ -121,6 +123,14 @@ def _serve(pipe: Connection) -> None:
             pipe.send(_attempt(job, lambda what, share: pipe.send((what, share))))
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return  # the parent is gone
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it was killed: nobody waits for the result."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _unwind(number: int, frame: object) -> None:

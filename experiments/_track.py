@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
-from _report import ComparisonReport
+from _report import ComparisonReport, Table
 from _results import Results
 
 from w4s_gym.errors import ConfigError
+from w4s_gym.journal import RunFolder
 
 
 def track(results: Results, report: ComparisonReport, folder: Path, workflow: Path) -> str:
@@ -22,19 +24,9 @@ def track(results: Results, report: ComparisonReport, folder: Path, workflow: Pa
     Raises:
         ConfigError: wandb is not installed.
     """
-    try:
-        import wandb
-    except ImportError as error:
-        raise ConfigError("expected wandb for --track; install it with `pip install w4s-gym[wandb]`") from error
-    online = bool(wandb.api.api_key) and os.environ.get("WANDB_MODE") not in ("offline", "disabled")
-    run = wandb.init(
-        project="w4s-gym",
-        name=folder.name,
-        dir=str(folder),
-        mode=None if "WANDB_MODE" in os.environ else "online" if online else "offline",
-        config={**results.config, **results.facts},
-        tags=["simulated"] if results.simulated else [],
-    )
+    run, where = _start(folder, folder.name, {**results.config, **results.facts}, results.simulated, None)
+    import wandb
+
     for algo in results.algos:
         run.define_metric(f"{algo}/*", step_metric=f"{algo}/calls")
     for cell in results.cells:
@@ -50,6 +42,43 @@ def track(results: Results, report: ComparisonReport, folder: Path, workflow: Pa
     artifact = wandb.Artifact("best-workflow", type="workflow", metadata={"simulated": results.simulated})
     artifact.add_file(str(workflow))
     run.log_artifact(artifact)
-    where = run.url if online and run.url else str(run.dir)
     run.finish()
     return where
+
+
+def _start(folder: Path, name: str, config: dict[str, Any], simulated: bool, group: str | None) -> tuple[Any, str]:
+    """Start a run; returns it and where it is."""
+    try:
+        import wandb
+    except ImportError as error:
+        raise ConfigError("expected wandb for --track; install it with `pip install w4s-gym[wandb]`") from error
+    online = bool(wandb.api.api_key) and os.environ.get("WANDB_MODE") not in ("offline", "disabled")
+    run = wandb.init(
+        project="w4s-gym",
+        name=name,
+        group=group,
+        dir=str(folder),
+        mode=None if "WANDB_MODE" in os.environ else "online" if online else "offline",
+        config=config,
+        tags=["simulated"] if simulated else [],
+        reinit="finish_previous",
+    )
+    return run, run.url if online and run.url else str(run.dir)
+
+
+def track_table(folder: RunFolder, table: Table, group: str) -> list[str]:
+    """Log one run for each row of a table (a setting of a study), all in one group; offline without a key.
+
+    Returns:
+        Where the runs are.
+
+    Raises:
+        ConfigError: wandb is not installed.
+    """
+    places = []
+    for row in table.rows:
+        run, where = _start(folder.path, row[0], {**folder.config, "setting": row[0]}, folder.simulated, group)
+        run.summary.update(dict(zip(table.columns, row, strict=True)))
+        run.finish()
+        places.append(where)
+    return places

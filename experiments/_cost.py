@@ -1,0 +1,121 @@
+"""What a study will cost, from the ledger of a short dry run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from _cells import make_environment
+from _config import CompareConfig
+from _designers import find_designer
+from _study import CellSpec
+
+from w4s_gym.executors.base import Usage
+
+DRY_ITEMS = 4
+"""Items of the dry run."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Expected cost."""
+
+    calls: float
+    tokens: float
+    dollars: float | None
+    """None when the executor's price is unknown."""
+    dry: Usage
+    """What the dry run cost."""
+    simulated: bool
+
+    def text(self) -> str:
+        """One line."""
+        price = "an unknown price" if self.dollars is None else f"${self.dollars:,.2f}"
+        mark = " (simulated)" if self.simulated else ""
+        return (
+            f"planned cost{mark}: about {self.calls:,.0f} executor calls, {self.tokens:,.0f} tokens, {price} "
+            f"(estimated from a dry run of {self.dry.calls} calls)"
+        )
+
+
+def plan(cells: Sequence[CellSpec]) -> Plan:
+    """Estimate the cost of a study.
+
+    The dry run measures the seed workflows on a few validation items of each benchmark; designs are assumed to cost as
+    much as the seed workflows do.
+    """
+    runs: dict[tuple[str, str, str, int, int], _DryRun] = {}
+    calls = tokens = 0.0
+    dollars: float | None = 0.0
+    for cell in cells:
+        for config, share in _parts(cell):
+            key = (config.env, config.executor, config.env_options, config.validation_size, config.test_size)
+            if key not in runs:
+                runs[key] = _dry_run(config)
+            usage = runs[key].usage
+            planned = share * _planned_calls(config, cell.algo, runs[key])
+            calls += planned
+            tokens += planned * (usage.prompt_tokens + usage.completion_tokens) / usage.calls
+            if dollars is not None:
+                dollars = None if usage.dollars is None else dollars + planned * usage.dollars / usage.calls
+    spent = sum((run.usage for run in runs.values()), Usage())
+    simulated = any(run.simulated for run in runs.values())
+    return Plan(calls, tokens, dollars, spent, simulated)
+
+
+def _parts(cell: CellSpec) -> list[tuple[CompareConfig, float]]:
+    """Benchmarks that a cell runs on, with the share of a plain cell's cost that each takes."""
+    if not cell.targets:
+        return [(cell.config, 1.0)]
+    return [(replace(cell.config, env=name), 1 / len(cell.targets)) for name in cell.targets]
+
+
+@dataclass(frozen=True)
+class _DryRun:
+    usage: Usage
+    runs: int
+    """Runs of a workflow on an item."""
+    simulated: bool
+    validation_size: int
+    test_size: int
+
+    @property
+    def calls_per_run(self) -> float:
+        return self.usage.calls / self.runs
+
+
+def _dry_run(config: CompareConfig) -> _DryRun:
+    """Measure the seed workflows on a few items."""
+    env = make_environment(replace(config, max_dollars=0.0), "compact", 1)
+    split = env.split
+    env.close()
+    options = json.dumps({**json.loads(config.env_options), "validation_size": DRY_ITEMS})
+    env = make_environment(replace(config, env_options=options, max_dollars=0.0), "compact", 1)
+    try:
+        env.reset(seed=0)
+        runs = sum(len(evaluation.items) for evaluation in env.seed_evaluations.values())
+        simulated = env.executor.simulated
+        return _DryRun(env.ledger.usage, runs, simulated, len(split.validation), len(split.test))
+    finally:
+        env.close()
+
+
+def _planned_calls(config: CompareConfig, algo: str, dry: _DryRun) -> float:
+    """Executor calls of one cell: training or search, and the item runs of its evaluation."""
+    designer = find_designer(algo)
+    runs = dry.validation_size + dry.test_size  # the result of the search, on a fresh draw and tested
+    if designer.meta_agent:
+        turns = max(config.design_turns, config.curve_turns)
+        candidates = config.design_episodes * config.design_candidates
+        validation = candidates * (turns + 1) + 3
+        tests = candidates + config.design_episodes * (turns - 1) / 2 + 1
+        runs += round(validation * dry.validation_size + tests * dry.test_size)
+    measured = {"seed": 3, "cot_sc": 5}.get(algo)
+    if measured is not None:
+        search = measured * dry.validation_size * dry.calls_per_run
+    else:
+        each = config.turns * config.candidates + 3 if designer.meta_agent else 1.3
+        whole = config.iterations * each * dry.validation_size * dry.calls_per_run
+        search = min(config.budget, whole) if config.iterations else config.budget
+    return search + runs * dry.calls_per_run

@@ -1,0 +1,256 @@
+r"""The published set-ups, one command each.
+
+    python experiments/paper.py main              # accuracy by benchmark: W4S, AFlow, ADAS, untrained, best seed
+    python experiments/paper.py humaneval-cost    # minutes and dollars of every designer on HumanEval
+    python experiments/paper.py iterations        # accuracy against the turns spent
+    python experiments/paper.py transfer          # trained on GSM-Plus and MGSM, used on GSM8K, GSM-Hard and SVAMP
+
+Without options each runs end to end on the embedded defaults (simulated executor, tiny meta-agent, small sizes).
+`--published` takes the sizes of the publications: W4S with 30 training iterations and 10 design turns of 5 candidates,
+AFlow with 20 rounds, ADAS with 30 generations, the benchmarks' own split sizes. With a real executor and meta-agent:
+
+    python experiments/paper.py main --published --executor openai:gpt-4o-mini \
+        --policy hf:Qwen/Qwen2.5-Coder-7B-Instruct --max-dollars 200
+
+The planned cost is printed first; `--plan` prints only that. `--max-dollars` is never passed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+import numpy as np
+import tyro
+from _command import parse, run_command
+from _config import CompareConfig
+from _report import Table
+from _results import Cell, Results
+from _stats import HierarchicalBootstrap
+from _study import CellSpec, comparison_cells, console
+from transfer import transfer_table
+
+from w4s_gym.errors import ConfigError
+from w4s_gym.journal import RunFolder
+
+MAIN_BENCHMARKS = (
+    "W4S-HumanEval-v0",
+    "W4S-MBPP-v0",
+    "W4S-GSM8K-v0",
+    "W4S-MGSM-v0",
+    "W4S-GSMHard-v0",
+    "W4S-SVAMP-v0",
+    "W4S-MATH-v0",
+    "W4S-DROP-v0",
+    "W4S-HotpotQA-v0",
+    "W4S-MMLUPro-v0",
+)
+EMBEDDED = ("W4S-GSMSymbolic-v0", "W4S-HumanEval-v0")
+"""Benchmarks that need no download."""
+DESIGNERS = ("seed", "untrained", "rlao", "aflow", "adas")
+
+
+@dataclass(frozen=True)
+class PaperConfig(CompareConfig):
+    """Run one of the published set-ups."""
+
+    experiment: tyro.conf.Positional[Literal["main", "humaneval-cost", "iterations", "transfer"]] = "main"
+    """Which table."""
+    published: bool = False
+    """Sizes of the publications, instead of small ones."""
+    env: tyro.conf.Suppress[str] = ""
+    envs: tuple[str, ...] = ()
+    """Benchmarks; by default those of the publication, or the embedded ones without `--published`."""
+    algos: tuple[str, ...] = DESIGNERS
+    """Designers of the tables (`transfer`: its meta-agents only)."""
+    seeds: int = 1
+    """Number of seeds of every designer."""
+    budget: int = 6_000
+    """Executor calls of training or search; without limit with `--published`."""
+    design_episodes: int = 2
+    """Independent design episodes of every meta-agent and seed."""
+    validation_size: int = 24
+    """Validation items; the benchmark's own size with `--published`."""
+    test_size: int = 60
+    """Test items (at most); the benchmark's own size with `--published`."""
+
+    def comparison(self) -> CompareConfig:
+        """Return the configuration of the cells, with the sizes of the chosen scale."""
+        plain = CompareConfig(**{f.name: getattr(self, f.name) for f in fields(CompareConfig)})
+        if not self.published:
+            turns = 6 if self.experiment == "iterations" else self.design_turns
+            return replace(plain, design_turns=turns, curve_turns=turns)
+        options = {"adas": {"generations": 30}, "aflow": {"rounds": 20}, **json.loads(self.algo_options)}
+        return replace(
+            plain,
+            budget=10**9,
+            iterations=30,
+            design_turns=10,
+            design_candidates=5,
+            curve_turns=10,
+            design_episodes=1,
+            algo_options=json.dumps(options, sort_keys=True),
+            env_options=json.dumps({"validation_size": None, "test_size": None, **json.loads(self.env_options)}),
+        )
+
+    def benchmarks(self) -> tuple[str, ...]:
+        """Environment ids of the experiment."""
+        if self.envs:
+            return self.envs
+        if self.experiment == "humaneval-cost":
+            return ("W4S-HumanEval-v0",)
+        if self.experiment == "iterations":
+            return ("W4S-GSMHard-v0",) if self.published else EMBEDDED[:1]
+        return MAIN_BENCHMARKS if self.published else EMBEDDED
+
+
+TRAINED_ON = {True: ("W4S-GSMPlus-v0", "W4S-MGSM-v0"), False: ("W4S-GSMSymbolic-v0",)}
+TARGETS = {True: ("W4S-GSM8K-v0", "W4S-GSMHard-v0", "W4S-SVAMP-v0"), False: ("W4S-ChainSum-v0", "W4S-HumanEval-v0")}
+"""Benchmarks of the transfer table; without `--published` those that need no data."""
+
+
+def paper_cells(config: PaperConfig) -> list[CellSpec]:
+    """All cells of the experiment; the dollars are shared out evenly among the benchmarks."""
+    plain = config.comparison()
+    if config.experiment == "transfer":
+        meta_agents = tuple(a for a in config.algos if a in ("untrained", "sft", "rlao", "grpo"))
+        if not meta_agents:
+            raise ConfigError("transfer: expected meta-agents among --algos: untrained, sft, rlao, grpo")
+        cell = replace(plain, algos=meta_agents, curve_turns=0)
+        on, targets = TRAINED_ON[config.published], config.envs or TARGETS[config.published]
+        return [
+            CellSpec(cell, algo, seed, trained_on=on, targets=targets)
+            for seed in range(config.seeds)
+            for algo in meta_agents
+        ]
+    names = config.benchmarks()
+    share = replace(plain, max_dollars=config.max_dollars / len(names))
+    return [cell for name in names for cell in comparison_cells(replace(share, env=name), name)]
+
+
+def write_report(folder: RunFolder, given: CompareConfig) -> None:
+    """Make the experiment's table from the journal and print it."""
+    config = PaperConfig.from_run(folder.config, PaperConfig())
+    makers = {"main": main_table, "humaneval-cost": cost_table, "iterations": iteration_table}
+    if config.experiment == "transfer":
+        targets = paper_cells(config)[0].targets
+        table = transfer_table(folder, TRAINED_ON[config.published], targets)
+    else:
+        table = makers[config.experiment](config, _results(folder, config))
+    (folder.path / "table.md").write_text(table.markdown(), encoding="utf-8")
+    table.show(console)
+    console.print(f"wrote {folder.path / 'table.md'}", highlight=False, soft_wrap=True)
+
+
+def _results(folder: RunFolder, config: PaperConfig) -> dict[str, Results]:
+    """Results by benchmark, of the benchmarks that have some."""
+    found = {r["variant"] for r in folder.records("cell")}
+    return {
+        name: Results.of_run(folder, name, replace(config.comparison(), env=name).measured)
+        for name in config.benchmarks()
+        if name in found
+    }
+
+
+def _scores(results: Results, algo: str) -> np.ndarray:
+    """Test scores of what a designer delivers: its designs if it is a meta-agent, else the result of its search."""
+    return results.design_scores(algo) if algo in results.meta_agents else results.search_scores(algo)
+
+
+def _mark(results: dict[str, Results]) -> str:
+    return " (simulated)" if any(r.simulated for r in results.values()) else ""
+
+
+def main_table(config: PaperConfig, results: dict[str, Results]) -> Table:
+    """Return test accuracy by designer and benchmark."""
+    plain = config.comparison()
+    table = Table(
+        f"Main table, test % [95%], executor {config.executor}{_mark(results)}",
+        ["designer", *(name.removeprefix("W4S-").removesuffix("-v0") for name in results)],
+    )
+    for algo in config.algos:
+        row = []
+        for result in results.values():
+            if algo not in result.algos:
+                row.append("")
+                continue
+            boot = HierarchicalBootstrap(result.items)
+            row.append(boot.mean(_scores(result, algo), result.stream(algo)).percent())
+        label = next((r.label(algo) for r in results.values() if algo in r.algos), algo)
+        table.rows.append(["W4S (RLAO)" if algo == "rlao" else label, *row])
+    table.notes.append(
+        f"W4S and untrained: {plain.design_turns} design turns, {plain.design_candidates} candidate(s) a turn; "
+        f"AFlow and ADAS: searches within {'20 rounds and 30 generations' if config.published else 'the budget'}; "
+        f"selected by validation, tested once. {config.seeds} seed(s)."
+    )
+    return table
+
+
+def cost_table(config: PaperConfig, results: dict[str, Results]) -> Table:
+    """Return minutes and dollars of the meta-agent, of optimisation and of the test run, for every designer."""
+    (name, result), *_ = results.items()
+    table = Table(
+        f"Cost on {name}, executor {config.executor}, meta-agent {config.policy}{_mark(results)}",
+        ["designer", "test %", "learning min", "optimisation min", "optimisation $", "test run min", "test run $"],
+    )
+    for algo in result.algos:
+        cells = result.of(algo)
+        usage = result.usage(algo)
+        tests = [cell.result["workflows"][_delivered(result, cell)]["usage"] for cell in cells]
+        test_dollars = [t["dollars"] for t in tests]
+        price = "unknown" if None in test_dollars else f"{np.mean(test_dollars):.3f}"
+        table.rows.append(
+            [
+                result.label(algo),
+                f"{100 * np.nanmean(_scores(result, algo)):.1f}",
+                f"{np.mean([cell.result['seconds']['learning'] for cell in cells]) / 60:.1f}",
+                f"{usage['seconds'] / 60:.1f}",
+                "unknown" if usage["dollars"] is None else f"{usage['dollars']:.3f}",
+                f"{np.mean([t['seconds'] for t in tests]) / 60:.1f}",
+                price,
+            ]
+        )
+    table.notes.append(
+        "Learning: wall clock of weight updates on this machine. Optimisation and test run: latency summed over "
+        "executor calls (divide by the calls in flight for the wall clock) and their price. The local meta-agent "
+        "itself costs no dollars; an `openai:` one is billed by its provider and not included."
+    )
+    return table
+
+
+def _delivered(result: Results, cell: Cell) -> str:
+    """Digest of the workflow that a cell delivers; for several episodes that of the first."""
+    if "design" not in cell.result:
+        return cell.result["search"]["workflow"]
+    return cell.result["design"]["episodes"][0]["selected"][str(result.config["design_turns"])]["workflow"]
+
+
+def iteration_table(config: PaperConfig, results: dict[str, Results]) -> Table:
+    """Return accuracy against the turns, rounds or generations spent."""
+    (name, result), *_ = results.items()
+    turns = list(range(1, config.comparison().design_turns + 1))
+    table = Table(
+        f"Accuracy against turns spent on {name}, executor {config.executor}{_mark(results)}",
+        ["designer", "figure", *(str(turn) for turn in turns)],
+    )
+    for algo in result.algos:
+        if algo in result.meta_agents:
+            values = [f"{100 * np.nanmean(result.design_scores(algo, turn)):.1f}" for turn in turns]
+            table.rows.append([result.label(algo), "test", *values])
+        elif algo != "seed":
+            curves = [[point["best"] for point in cell.result["curve"]] for cell in result.of(algo)]
+            best = [[curve[min(turn, len(curve)) - 1] for curve in curves] for turn in turns]
+            table.rows.append([result.label(algo), "validation", *(f"{100 * np.mean(values):.1f}" for values in best)])
+    table.notes.append(
+        f"Meta-agents: test accuracy of the design that validation selects after so many turns of "
+        f"{config.comparison().design_candidates} candidate(s). Searches: best validation accuracy after so many "
+        "rounds or generations; only their final result is tested."
+    )
+    return table
+
+
+if __name__ == "__main__":
+    given = parse(PaperConfig, __doc__)
+    sys.exit(run_command(f"paper-{given.experiment}", given, paper_cells, write_report, announce=True))

@@ -1,0 +1,105 @@
+"""Does what a meta-agent learned on some benchmarks help on others it has never seen?
+
+    W4S_DATA_DIR=... python experiments/transfer.py                 # the published set-up, small
+    python experiments/transfer.py --train W4S-GSMSymbolic-v0 --targets W4S-ChainSum-v0    # no data needed
+
+The published set-up (W4S, arXiv 2504.04785): train on GSM-Plus and MGSM, evaluate on GSM8K, GSM-Hard and SVAMP, with
+GPT-3.5-Turbo as the executor. Here the iterations of one run take turns on the training benchmarks. `--budget` is for
+all training benchmarks together.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tyro
+from _command import parse, run_command
+from _config import CompareConfig
+from _report import Table
+from _results import Cell, Results
+from _stats import HierarchicalBootstrap
+from _study import CellSpec, console
+
+from w4s_gym.journal import RunFolder
+
+
+@dataclass(frozen=True)
+class TransferConfig(CompareConfig):
+    """Train meta-agents on some benchmarks and let them design for unseen ones."""
+
+    env: tyro.conf.Suppress[str] = ""
+    train: tuple[str, ...] = ("W4S-GSMPlus-v0", "W4S-MGSM-v0")
+    """Environments to train on."""
+    targets: tuple[str, ...] = ("W4S-GSM8K-v0", "W4S-GSMHard-v0", "W4S-SVAMP-v0")
+    """Unseen environments to design for."""
+    algos: tuple[str, ...] = ("untrained", "sft", "rlao")
+    """Meta-agents: untrained, sft, rlao, grpo."""
+    executor: str = "sim:gpt-3.5-turbo"
+    """What the workflows call."""
+    curve_turns: tyro.conf.Suppress[int] = 0
+
+
+def transfer_cells(config: TransferConfig) -> list[CellSpec]:
+    """All cells."""
+    return [
+        CellSpec(config, algo, seed, trained_on=config.train, targets=config.targets)
+        for seed in range(config.seeds)
+        for algo in config.algos
+    ]
+
+
+def results_on(folder: RunFolder, target: str) -> Results:
+    """Arrange the cells' results on one unseen benchmark like those of a comparison."""
+    cells = [
+        Cell(r["algo"], r["seed"], {**r["result"]["targets"][target], "training": r["result"]["training"]})
+        for r in folder.records("cell")
+    ]
+    return Results({**folder.config, "env": target}, folder.facts, cells, folder.records("failure"))
+
+
+def write_report(folder: RunFolder, config: CompareConfig) -> None:
+    """Make the transfer table from the journal and print it."""
+    table = transfer_table(folder, folder.config["train"], folder.config["targets"])
+    (folder.path / "table.md").write_text(table.markdown(), encoding="utf-8")
+    table.show(console)
+    console.print(f"wrote {folder.path / 'table.md'}", highlight=False, soft_wrap=True)
+
+
+def transfer_table(folder: RunFolder, trained_on: Sequence[str], targets: Sequence[str]) -> Table:
+    """Return test accuracy on the unseen benchmarks, and the gain over the untrained meta-agent."""
+    stored = folder.config
+    mark = " (simulated)" if folder.simulated else ""
+    short = {name: name.removeprefix("W4S-").removesuffix("-v0") for name in (*trained_on, *targets)}
+    table = Table(
+        f"Transfer from {' + '.join(short[name] for name in trained_on)} to unseen benchmarks, test % [95%], "
+        f"executor {stored['executor']}{mark}",
+        ["designer", *(short[name] for name in targets)],
+    )
+    results = [results_on(folder, target) for target in targets]
+    boots = [HierarchicalBootstrap(r.items) for r in results]
+    starts = [np.mean([cell.test(cell.result["design"]["start"]["workflow"]) for cell in r.cells]) for r in results]
+    table.rows.append(["best seed", *(f"{100 * start:.1f}" for start in starts)])
+    for algo in results[0].algos:
+        cells = []
+        for r, boot in zip(results, boots, strict=True):
+            scores = r.design_scores(algo)
+            text = boot.mean(scores, r.stream(algo)).percent()
+            if algo != "untrained" and "untrained" in r.algos:
+                gain = boot.difference(scores, r.stream(algo), r.design_scores("untrained"), r.stream("untrained"))
+                text += f"; gain {100 * gain.value:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
+            cells.append(text)
+        table.rows.append([results[0].label(algo), *cells])
+    table.notes.append(
+        f"{stored['seeds']} seeds; {stored['budget']:,} executor calls of training in all; design budget of "
+        f"{stored['design_turns']} turns, {stored['design_candidates']} candidate(s) a turn, on each unseen benchmark. "
+        "Gain: over the untrained meta-agent at the same design budget, paired over items."
+    )
+    return table
+
+
+if __name__ == "__main__":
+    given = parse(TransferConfig, __doc__)
+    sys.exit(run_command("transfer", given, transfer_cells, write_report, announce=True))
