@@ -31,28 +31,40 @@ class Cell:
 
 
 class Results:
-    """All finished cells of a run."""
+    """Finished cells that can be compared: tested on the same items."""
 
-    def __init__(self, folder: RunFolder) -> None:
-        """Read the journal.
+    def __init__(
+        self, config: dict[str, Any], facts: dict[str, Any], cells: list[Cell], failures: list[dict[str, Any]]
+    ) -> None:
+        """Arrange cells.
+
+        Args:
+            config: configuration of the comparison, as in the run folder.
+            facts: versions, platform and whether the executor is simulated.
+            cells: the finished cells.
+            failures: journal records of cells that have no result.
 
         Raises:
             ConfigError: no cell is finished, or cells were tested on different items.
         """
-        self.config: dict[str, Any] = folder.config
-        self.facts = folder.facts
-        self.simulated = folder.simulated
-        self.cells = [Cell(r["algo"], r["seed"], r["result"]) for r in folder.records("cell")]
-        self.failures = [r for r in folder.records("failure") if not self._has(r["algo"], r["seed"])]
-        if not self.cells:
-            raise ConfigError(f"expected at least one finished cell in {folder.path}; there is none")
-        tested = {tuple(w["items"]) for cell in self.cells for w in cell.result["workflows"].values()}
+        self.config, self.facts, self.cells, self.failures = config, facts, cells, failures
+        self.simulated = bool(facts["simulated"])
+        if not cells:
+            raise ConfigError("expected at least one finished cell; there is none yet")
+        tested = {tuple(w["items"]) for cell in cells for w in cell.result["workflows"].values()}
         if len(tested) != 1:
-            raise ConfigError(f"expected all workflows of {folder.path} to be tested on the same items")
+            raise ConfigError("expected all workflows to be tested on the same items")
         self.items = len(tested.pop())
 
-    def _has(self, algo: str, seed: int) -> bool:
-        return any(cell.algo == algo and cell.seed == seed for cell in self.cells)
+    @classmethod
+    def of_run(cls, folder: RunFolder, variant: str = "", config: dict[str, Any] | None = None) -> Results:
+        """Read one variant of a study from its journal; `config` is needed where the folder's is that of a study."""
+        cells = [Cell(r["algo"], r["seed"], r["result"]) for r in folder.records("cell") if r["variant"] == variant]
+        done = {(cell.algo, cell.seed) for cell in cells}
+        failures = [
+            r for r in folder.records("failure") if r["variant"] == variant and (r["algo"], r["seed"]) not in done
+        ]
+        return cls(config or folder.config, folder.facts, cells, failures)
 
     @property
     def algos(self) -> list[str]:

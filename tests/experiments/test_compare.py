@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from random import Random
 
+import _study as study
 import compare_algos as compare
 import pytest
 from _config import CompareConfig
@@ -115,7 +116,7 @@ def test_every_proposal_and_every_score_is_in_the_journal(finished):
 
 
 def test_an_interrupted_run_resumes_to_the_same_table(finished, tmp_path, monkeypatch):
-    whole = compare.run_jobs
+    whole = study.run_jobs
     calls = []
 
     def interrupted(jobs, workers, done, progress):
@@ -127,12 +128,12 @@ def test_an_interrupted_run_resumes_to_the_same_table(finished, tmp_path, monkey
 
         whole(jobs, workers, stop_after_three, progress)
 
-    monkeypatch.setattr(compare, "run_jobs", interrupted)
+    monkeypatch.setattr(study, "run_jobs", interrupted)
     path = tmp_path / "cut"
     config = small(path, algos=("untrained", "seed", "random_edits", "cot_sc"))
     assert compare.main(config) == 130
     assert len(RunFolder.open(path).records("cell")) == 3
-    monkeypatch.setattr(compare, "run_jobs", whole)
+    monkeypatch.setattr(study, "run_jobs", whole)
     assert compare.main(CompareConfig(run_dir=path, resume=True, workers=0)) == 0
     assert table(path) == table(finished)
 
@@ -234,7 +235,7 @@ def test_the_curve_over_candidates_is_the_expected_best_of_k(finished):
 
     from _results import Results
 
-    results = Results(RunFolder.open(finished))
+    results = Results.of_run(RunFolder.open(finished))
     cell = results.of("untrained")[0]
     start = cell.test(cell.result["design"]["start"]["workflow"])
     pairs = [

@@ -1,0 +1,147 @@
+"""What each part of RLAO is worth: one setting changed at a time, everything else as in the comparison.
+
+python experiments/ablations.py                          # all, on embedded defaults
+python experiments/ablations.py --only tau=0.1 m=1       # some of them
+python experiments/ablations.py --track                  # one wandb group
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from _command import parse, run_command
+from _config import CompareConfig
+from _report import Table
+from _results import Results
+from _stats import HierarchicalBootstrap
+from _study import CellSpec, comparison_cells, console
+
+from w4s_gym.errors import ConfigError
+from w4s_gym.journal import RunFolder
+
+DEFAULT = "default"
+ABLATIONS: dict[str, dict[str, Any]] = {
+    DEFAULT: {},
+    "tau=0.1": {"algo_options": {"rlao": {"tau": 0.1}}},
+    "tau=1": {"algo_options": {"rlao": {"tau": 1.0}}},
+    "m=1": {"candidates": 1},
+    "m=10": {"candidates": 10},
+    "horizon=1": {"turns": 1},
+    "horizon=4": {"turns": 4},
+    "relative reward": {"env_options": {"reward": {"kind": "relative"}}},
+    "reward floor 0.3": {"env_options": {"reward": {"floor": 0.3}}},
+    "no repairs": {"env_options": {"max_repairs": 0}},
+    "1 repair": {"env_options": {"max_repairs": 1}},
+    "2 repairs": {"env_options": {"max_repairs": 2}},
+    "no self-test": {"env_options": {"self_test": False}},
+    "no failure cases": {"env_options": {"feedback_cases": 0}},
+    "SFT, equal compute": {"algos": ("sft",)},
+}
+"""Setting -> what it changes. The compact prompts of the tiny meta-agent show no failure cases in any setting."""
+
+
+@dataclass(frozen=True)
+class AblationConfig(CompareConfig):
+    """Train RLAO under one changed setting at a time."""
+
+    algos: tuple[str, ...] = ("rlao",)
+    """The designer that is ablated."""
+    only: tuple[str, ...] = ()
+    """Names of the settings to run; all by default."""
+    curve_turns: int = 0
+    """Longest design budget of the curve over turns (0: no curve)."""
+
+
+def variant_config(config: AblationConfig, name: str) -> CompareConfig:
+    """Return the configuration of one setting.
+
+    Raises:
+        ConfigError: there is no such setting.
+    """
+    if name not in ABLATIONS:
+        raise ConfigError(f"expected settings among {', '.join(ABLATIONS)}; got {name!r}")
+    changes = dict(ABLATIONS[name])
+    for key in ("env_options", "algo_options"):
+        if key in changes:
+            changes[key] = json.dumps({**json.loads(getattr(config, key)), **changes[key]}, sort_keys=True)
+    plain = CompareConfig(**{f.name: getattr(config, f.name) for f in fields(CompareConfig)})
+    return replace(plain, **changes)
+
+
+def names(config: AblationConfig) -> list[str]:
+    """Names of the settings that run; the default always does, for the differences."""
+    return [name for name in ABLATIONS if not config.only or name in (DEFAULT, *config.only)]
+
+
+def ablation_cells(config: AblationConfig) -> list[CellSpec]:
+    """All cells; the dollars of the whole study are shared out evenly."""
+    for name in config.only:
+        variant_config(config, name)  # raises for an unknown one
+    cells = []
+    for name in names(config):
+        share = replace(variant_config(config, name), max_dollars=config.max_dollars / len(names(config)))
+        cells += comparison_cells(share, name)
+    return sorted(cells, key=lambda cell: cell.seed)
+
+
+def write_report(folder: RunFolder, config: CompareConfig) -> None:
+    """Make the table of all settings from the journal and print it."""
+    table = ablation_table(folder)
+    (folder.path / "table.md").write_text(table.markdown(), encoding="utf-8")
+    table.show(console)
+    console.print(f"wrote {folder.path / 'table.md'}", highlight=False, soft_wrap=True)
+    if config.track:
+        from _track import track_table
+
+        for place in track_table(folder, table, group=folder.path.name):
+            console.print(f"wandb run: {place}")
+
+
+def ablation_table(folder: RunFolder) -> Table:
+    """Return test accuracy at the design budget for every setting, and its difference from the default."""
+    stored = AblationConfig.from_run(folder.config, AblationConfig())
+    mark = " (simulated)" if folder.simulated else ""
+    table = Table(
+        f"Ablations of {stored.algos[0]} on {stored.env}, executor {stored.executor}{mark}",
+        ["setting", "test % [95%]", "difference, points [95%]", "single %", "runs %", "training calls"],
+    )
+    finished = {r["variant"] for r in folder.records("cell")}
+    results = {
+        name: Results.of_run(folder, name, variant_config(stored, name).measured)
+        for name in names(stored)
+        if name in finished
+    }
+    for name, result in results.items():
+        algo = result.algos[0]
+        boot = HierarchicalBootstrap(result.items)
+        scores, stream = result.design_scores(algo), list(ABLATIONS).index(name)
+        proposals = [proposal for _, proposal in result.single_proposals(algo)]
+        difference = ""
+        if name != DEFAULT and DEFAULT in results:
+            base = results[DEFAULT]
+            gap = boot.difference(scores, stream, base.design_scores(base.algos[0]), 0)
+            difference = f"{100 * gap.value:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
+        table.rows.append(
+            [
+                name,
+                boot.mean(scores, stream).percent(),
+                difference,
+                f"{100 * sum(p['accuracy'] or 0.0 for p in proposals) / len(proposals):.1f}",
+                f"{100 * sum(p['status'] == 'evaluated' for p in proposals) / len(proposals):.1f}",
+                f"{result.usage(algo)['calls']:,.0f}",
+            ]
+        )
+    table.notes.append(
+        f"{stored.seeds} seeds, {stored.budget:,} executor calls of training each; default: tau 0.4, m = "
+        f"{stored.candidates}, horizon {stored.turns}, tiers, 3 repairs, self-test. Difference: from the default, "
+        "paired over items."
+    )
+    return table
+
+
+if __name__ == "__main__":
+    given = parse(AblationConfig, __doc__)
+    sys.exit(run_command("ablations", given, ablation_cells, write_report, announce=True))
