@@ -25,7 +25,7 @@ def _from_hub(row: Row) -> Row:
     validated = row["validated_answers"]
     if isinstance(validated, Mapping):  # a list of records comes back as a record of lists
         validated = [dict(zip(validated, values, strict=True)) for values in zip(*validated.values(), strict=True)]
-    answers = dict.fromkeys(_answer_text(answer) for answer in [row["answer"], *validated])
+    answers = [_answer_text(answer) for answer in [row["answer"], *validated]]
     return {
         "context": f"Passage: {row['passage']}\nQuestion: {row['question']}\nAnswer:",
         "ref_text": "|".join(answer for answer in answers if answer),

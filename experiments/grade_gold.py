@@ -52,7 +52,7 @@ async def run_public(items: Sequence[Item], sandbox: Sandbox) -> list[Item]:
 def main(options: Options) -> int:
     """Print the table; return the number of items whose gold answer is not graded 1.0."""
     console = Console()
-    table = Table("benchmark", "items", "gold = 1.0", "public pass", "load s", "grade s", "split")
+    table = Table("benchmark", "items", "gold = 1.0", "public pass", "load s", "grade s", "public s", "split")
     table.add_column("hash", no_wrap=True)
     failures: list[str] = []
     with Sandbox() as sandbox:
@@ -67,8 +67,9 @@ def main(options: Options) -> int:
                 continue
             loaded = time.perf_counter()
             scores = asyncio.run(grade_all(benchmark, items, sandbox))
-            failing = asyncio.run(run_public(items, sandbox))
             graded = time.perf_counter()
+            failing = asyncio.run(run_public(items, sandbox))
+            tested = time.perf_counter()
             wrong = [item.id for item, score in zip(items, scores, strict=True) if score != 1.0]
             public = sum(bool(item.public_tests) for item in items)
             failures += wrong + [item.id for item in failing]
@@ -80,6 +81,7 @@ def main(options: Options) -> int:
                 f"{public - len(failing)}/{public}" if public else "",
                 f"{loaded - start:.1f}",
                 f"{graded - loaded:.1f}",
+                f"{tested - graded:.1f}" if public else "",
                 f"{len(split.validation)}/{len(split.test)}",
                 split.hash,
             )
