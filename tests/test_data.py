@@ -3,14 +3,24 @@
 import gzip
 import json
 import random
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from w4s_gym import data
 from w4s_gym.benchmark import Item
-from w4s_gym.data import DATA_DIR_VARIABLE, DataFile, altered_row, cached_load, checksum, load_rows, read_file
+from w4s_gym.data import (
+    DATA_DIR_VARIABLE,
+    DataFile,
+    HubSource,
+    altered_row,
+    cached_load,
+    checksum,
+    load_rows,
+    read_file,
+)
 from w4s_gym.errors import DataCorrupt, DataMissing
 
 ROWS = [{"q": f"question {i}", "a": i} for i in range(25)]
@@ -171,6 +181,24 @@ def test_table_file(tmp_path):
         read_file(path, file)
 
 
+def test_the_real_hub_library_reads_a_repository(tmp_path, monkeypatch):
+    pytest.importorskip("datasets")
+    monkeypatch.delenv(DATA_DIR_VARIABLE, raising=False)
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    (repository / "train.jsonl").write_text(lines(ROWS[:10]))
+    (repository / "test.jsonl").write_text(lines(ROWS[10:]))
+    hub = HubSource(
+        str(repository), "train+test", "0" * 40, records=25, convert=lambda row: {**row, "a": row["a"] * 1.0}
+    )
+    rows = load_rows("Toy", file=FILE, hub=hub)
+    assert rows == ROWS and isinstance(rows[0]["a"], float)
+    with pytest.raises(DataCorrupt, match="expected 26 records; got 25"):
+        load_rows("Toy", file=FILE, hub=replace(hub, records=26))
+    assert len(load_rows("Toy", file=FILE, hub=replace(hub, records=26), verify=False)) == 25
+
+
+@settings(deadline=None)
 @given(st.integers(1, 200), st.randoms(use_true_random=False))
 def test_checksum_locates_any_row(count, source):
     rows = [{"n": i, "x": source.random()} for i in range(count)]

@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from w4s_gym.benchmark import Item
@@ -104,6 +104,7 @@ def test_same_in_another_process():
     assert out.stdout.strip() == make_split(items(100), 20, 30).hash
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3)), min_size=4, max_size=80),
     st.integers(1, 20),

@@ -25,6 +25,7 @@ VALIDATION_SIZE, TEST_SIZE = 3, 8
 """Sizes of the splits of the environment that is checked."""
 
 _LONGEST_GRADING = 1.0
+"""Seconds of CPU time for an answer of a megabyte."""
 _LONG_TEXT = 40
 """Characters from which on a text is taken to identify an item."""
 
@@ -100,12 +101,12 @@ def check_grading(benchmark: Benchmark, items: Sequence[Item]) -> None:
             assert score == 1.0, f"item {item.id}: expected its gold answer to score 1.0; got {score}"
         for item in items[:2]:
             for answer in ABSURD_ANSWERS:
-                start = time.perf_counter()
+                start = time.process_time()
                 score = run_sync(benchmark.grade(item, answer, sandbox.run_tests))
-                seconds = time.perf_counter() - start
+                cpu_seconds = time.process_time() - start
                 assert score == 0.0, f"item {item.id}: expected {answer[:20]!r} to score 0.0; got {score}"
-                assert item.kind == "code" or len(answer) < 10_000 or seconds < _LONGEST_GRADING, (
-                    f"item {item.id}: expected a long answer to be scored within {_LONGEST_GRADING} s; took {seconds}"
+                assert item.kind == "code" or len(answer) < 10_000 or cpu_seconds < _LONGEST_GRADING, (
+                    f"item {item.id}: expected a long answer to be scored in {_LONGEST_GRADING} s; took {cpu_seconds:.1f} s"
                 )
 
 

@@ -5,7 +5,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from w4s_gym.scoring.choice import extract_letter, score_choice
@@ -97,11 +97,12 @@ def test_not_found(answer):
 @pytest.mark.parametrize("unit", ["A ", "answer is ", "answer: ", "(", "\\boxed{", "*", " ", "A", "answer:   (", "é"])
 def test_megabytes_are_fast(unit):
     text = unit * (1_000_000 // len(unit))
-    start = time.perf_counter()
+    start = time.process_time()
     score_choice("C", text)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_scored(text):
     assert score_choice("C", text) in (0.0, 1.0)

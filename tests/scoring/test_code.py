@@ -117,6 +117,6 @@ def test_extraction_is_fast_on_a_megabyte_of_fences():
     import time
 
     text = "```\n" * 250_000
-    start = time.perf_counter()
+    start = time.process_time()
     extract_program(text[:LONGEST_PROGRAM], "f")
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from w4s_gym.scoring.f1 import (
@@ -123,12 +123,13 @@ def test_more_guesses_never_help():
 @pytest.mark.parametrize("unit", ["x ", "x", "-", "9 ", '"', "[", '["x",', "the ", "and ", "é"])
 def test_megabytes_are_fast(unit):
     text = unit * (1_000_000 // len(unit))
-    start = time.perf_counter()
+    start = time.process_time()
     score_drop(["Tony Romo and Shaun Hill", "4"], text)
     score_hotpotqa("Tony Romo", text)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1), st.text())
 def test_scores_are_bounded(gold, answer):
     assert 0.0 <= score_drop([gold], answer) <= 1.0

@@ -6,7 +6,7 @@ import math
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from w4s_gym.scoring.number import final_number, find_numbers, score_number, score_number_or_none
@@ -256,18 +256,20 @@ HOSTILE = [
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_megabytes_are_fast(unit):
     text = unit * (1_000_000 // len(unit))
-    start = time.perf_counter()
+    start = time.process_time()
     score_number("5", text)
     score_number_or_none("None", text)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_scored(text):
     assert score_number("5", text) in (0.0, 1.0)
     assert score_number_or_none("None", text) in (0.0, 1.0)
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**18), 10**18))
 def test_every_integer_equals_its_spellings(number):
     for spelling in (str(number), f"{number:,}", f"The answer is {number:,} apples.", f"\\boxed{{{number}}}"):
@@ -275,6 +277,7 @@ def test_every_integer_equals_its_spellings(number):
     assert score_number(str(number), str(number + 1)) == float(abs(number) >= 2**53)
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: x == 0 or 1e-300 < abs(x) < 1e300))
 def test_every_float_equals_its_repr(number):
     assert score_number(number, repr(number)) == 1.0

@@ -1,7 +1,7 @@
 """Finding the final answer in a reply."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from w4s_gym.scoring.text import last_boxed, marked_answer
@@ -48,6 +48,7 @@ def test_marked_answer(text, part):
     assert marked_answer(text) == part
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="\\boxed{} 5"))
 def test_boxes_never_raise(text):
     content = last_boxed(text)
