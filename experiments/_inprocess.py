@@ -14,7 +14,15 @@ from w4s_gym.executors.sim import SimulatedExecutor
 from w4s_gym.ledger import Ledger
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.sandbox.inside.agent import Agent
-from w4s_gym.sandbox.types import PROGRAM_LIMITS, ErrorReport, Limits, RunOutcome, TestJob, TestOutcome, WorkflowCallError
+from w4s_gym.sandbox.types import (
+    PROGRAM_LIMITS,
+    ErrorReport,
+    Limits,
+    RunOutcome,
+    TestJob,
+    TestOutcome,
+    WorkflowCallError,
+)
 
 T = TypeVar("T")
 

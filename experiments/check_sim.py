@@ -123,7 +123,7 @@ def predict(args: Args, sandbox: Sandbox) -> None:
     spread = 100 * np.mean(np.abs(both.real - both.real.mean()))
     console.print(
         f"simulated, all {len(both.real)} workflows predicted blind: mean absolute error {100 * both.error:.1f} "
-        f"points, rank correlation {both.rank_correlation:.2f}; saying the mean every time would be off by {spread:.1f} points"
+        f"points, rank correlation {both.rank_correlation:.2f}; always saying the mean would be off by {spread:.1f}"
     )
 
 
