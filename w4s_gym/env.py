@@ -14,7 +14,7 @@ import gymnasium as gym
 from w4s_gym._loop import run_sync
 from w4s_gym.action import parse_action
 from w4s_gym.benchmark import Item, get_benchmark
-from w4s_gym.errors import ConfigError, ProtocolError
+from w4s_gym.errors import BudgetExceeded, ConfigError, ExecutorUnavailable, ProtocolError
 from w4s_gym.evaluation import EvaluationLimits, Evaluator
 from w4s_gym.executors import Executor, Usage, make_executor
 from w4s_gym.info import build_info
@@ -29,6 +29,7 @@ from w4s_gym.prompts import (
     render_text,
     repair_message,
 )
+from w4s_gym.racing import Race, RacingRule, Saving
 from w4s_gym.render import render_episode
 from w4s_gym.results import Candidate, Evaluation
 from w4s_gym.reward import RewardRule
@@ -74,6 +75,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         split: SplitKind = "seeded",
         limits: dict[str, Any] | None = None,
         budget: dict[str, Any] | None = None,
+        racing: dict[str, Any] | None = None,
         sandbox: dict[str, Any] | None = None,
         allow_unsafe: bool = False,
         journal: str | None = None,
@@ -99,6 +101,8 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             split: `seeded`, or `published` where the benchmark has published lists.
             limits: fields of `EvaluationLimits`.
             budget: fields of `Caps`, for all that this environment runs.
+            racing: fields of `RacingRule`, to end the validation of candidates that can hardly earn a reward (an empty
+                dict takes the defaults); None measures every candidate on all items.
             sandbox: fields of `SandboxConfig`.
             allow_unsafe: accept a machine that cannot isolate workflows.
             journal: file that gets a line for every evaluation.
@@ -137,6 +141,9 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         )
         self._limits = _from_fields(EvaluationLimits, limits, "limits")
         self._sandbox_config = _from_fields(SandboxConfig, {**(sandbox or {}), "allow_unsafe": allow_unsafe}, "sandbox")
+        self._racing: RacingRule | None = None if racing is None else _from_fields(RacingRule, racing, "racing")
+        if self._racing is not None and (self._reward_rule.kind != "tiers" or self._reward_rule.floor is not None):
+            raise ConfigError("racing: expected the reward tiers without a floor; another reward needs every item")
         self._journal = Journal(Path(journal)) if journal else None
         self._benchmark_options = benchmark_options
         self.render_mode = render_mode
@@ -297,7 +304,8 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         first = self._pending
         # Lone surrogates cannot be written to a file or sent to the sandbox.
         actions = [_checked(action) for action in actions]
-        candidates = run_sync(self._try_all(actions, [first] * len(actions)))
+        race = self._race()
+        candidates = run_sync(self._try_all(actions, [first] * len(actions), race))
         while repair is not None:
             waiting = [i for i, c in enumerate(candidates) if c.status == "needs_repair"]
             if not waiting:
@@ -305,7 +313,8 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             texts = repair([self._repair_chat(candidates[i]) for i in waiting])
             if len(texts) != len(waiting):
                 raise ProtocolError(f"expected the repair function to return {len(waiting)} texts; got {len(texts)}")
-            for i, again in zip(waiting, run_sync(self._try_all(texts, [candidates[i] for i in waiting])), strict=True):
+            repaired = run_sync(self._try_all(texts, [candidates[i] for i in waiting], race))
+            for i, again in zip(waiting, repaired, strict=True):
                 candidates[i] = again
         for candidate in candidates:
             self._record("candidate", turn=self.state.turn, **_journal_view(candidate))
@@ -331,10 +340,9 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             self._chat = self._repair_chat(candidate)
             return render_text(self._chat), 0.0, False, False, self._info(candidate)
         self._pending = None
+        candidate = self._completed(candidate)
         if candidate.status == "infrastructure":
-            self._over = True
-            self._state = replace(self.state, repair=None, repairs_left=0)
-            return render_text(self._chat), 0.0, False, True, self._info(candidate)
+            return self._truncated(candidate)
         before = self.state
         reward = float(candidate.reward or 0.0)
         attempt = Attempt(f"turn {before.turn + 1}", candidate.workflow, candidate.accuracy, reward=reward)
@@ -383,6 +391,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             range(len(candidates)),
             key=lambda i: (rank[candidates[i].status], candidates[i].accuracy or 0.0, -i),
         )
+        candidates[chosen] = self._completed(candidates[chosen])
         return candidates, chosen, self.advance(candidates[chosen])
 
     # ---- measuring workflows --------------------------------------------------------------------------------------
@@ -421,10 +430,42 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             0
         ]
 
-    async def _try_all(self, actions: Sequence[str], earlier: Sequence[Candidate | None]) -> list[Candidate]:
-        return list(await asyncio.gather(*(self._try(a, e) for a, e in zip(actions, earlier, strict=True))))
+    @property
+    def saving(self) -> Saving:
+        """What racing saved so far."""
+        return self._measurer.saving
 
-    async def _try(self, action: str, earlier: Candidate | None) -> Candidate:
+    def _race(self) -> Race | None:
+        """Make the race that all candidates of the current state take part in, if there is one."""
+        return None if self._racing is None else self._measurer.race(self.state.workflow, self._draw, self._racing)
+
+    def _completed(self, candidate: Candidate) -> Candidate:
+        """Run the items that racing left out: a state's own workflow is measured on all of them."""
+        if candidate.evaluation is None or candidate.evaluation.estimate is None:
+            return candidate
+        try:
+            evaluation = run_sync(self._measurer.complete(candidate.workflow, self._draw, self._episode))
+        except (ExecutorUnavailable, BudgetExceeded) as error:
+            report = ErrorReport(type(error).__name__, str(error)[:500])
+            return replace(candidate, status="infrastructure", evaluation=None, reward=None, error=report)
+        reward = self._reward_rule(evaluation.accuracy, self.state.best, self.state.accuracy)
+        measured = {result.item_id for result in candidate.evaluation.items}
+        rest = sum((r.usage for r in evaluation.items if r.item_id not in measured), Usage())
+        return replace(candidate, evaluation=evaluation, reward=reward, usage=candidate.usage + rest)
+
+    def _truncated(self, candidate: Candidate) -> Transition:
+        """End the episode with a candidate that could not be measured."""
+        self._over = True
+        self._state = replace(self.state, repair=None, repairs_left=0)
+        return render_text(self._chat), 0.0, False, True, self._info(candidate)
+
+    async def _try_all(
+        self, actions: Sequence[str], earlier: Sequence[Candidate | None], race: Race | None
+    ) -> list[Candidate]:
+        tries = (self._try(action, before, race) for action, before in zip(actions, earlier, strict=True))
+        return list(await asyncio.gather(*tries))
+
+    async def _try(self, action: str, earlier: Candidate | None, race: Race | None) -> Candidate:
         """Parse, self-test and measure one action. `earlier` is the attempt that it repairs."""
         chat = tuple(self._repair_chat(earlier) if earlier else self.messages)
         candidate = Candidate(
@@ -437,7 +478,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         parsed = parse_action(action)
         if parsed.workflow is None:
             return self._failed(candidate, ErrorReport("NoWorkflow", parsed.problem))
-        trial = await self._measurer.try_workflow(parsed.workflow, self._draw, self._self_test, self._episode)
+        trial = await self._measurer.try_workflow(parsed.workflow, self._draw, self._self_test, self._episode, race)
         candidate = replace(
             candidate, workflow=parsed.workflow, evaluation=trial.evaluation, usage=candidate.usage + trial.usage
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from w4s_gym.agent import AgentHost, RunBudgetExceeded, full_answer
@@ -12,6 +12,7 @@ from w4s_gym.benchmark import Benchmark, Item
 from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable, W4SError
 from w4s_gym.executors.base import Executor, Usage
 from w4s_gym.ledger import Caps, Ledger
+from w4s_gym.racing import Race
 from w4s_gym.results import Evaluation, ItemResult
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.sandbox.types import PROGRAM_LIMITS, ErrorReport, Limits
@@ -86,7 +87,8 @@ class Evaluator:
         items: Sequence[Item],
         draw: int,
         ledger: Ledger,
-        known: ItemResult | None = None,
+        known: Mapping[int, ItemResult] | None = None,
+        race: Race | None = None,
     ) -> Evaluation:
         """Evaluate one workflow.
 
@@ -95,7 +97,8 @@ class Evaluator:
             items: items to run it on.
             draw: which draw of the executor's randomness.
             ledger: the run's ledger.
-            known: the result on `items[0]` if its self-test has already measured it (same draw).
+            known: results by position in `items` that are measured already (same draw), for instance the self-test's.
+            race: rule that may end the evaluation before all items ran.
 
         Raises:
             ExecutorUnavailable: fewer than `coverage` of the items could be measured.
@@ -103,10 +106,10 @@ class Evaluator:
         """
         account = ledger.child("evaluation", self.limits.evaluation_caps)
         notes: set[str] = set()
-        results: dict[int, ItemResult] = {} if known is None else {0: known}
+        results: dict[int, ItemResult] = dict(known or {})
         probe = [i for i in range(min(self.limits.probe, len(items))) if i not in results]
-        rest = [i for i in range(len(items)) if i >= self.limits.probe and i not in results]
-        rest.sort(key=lambda i: -len(items[i].task))  # longest first: the last to finish are short
+        rest = [i for i in (race.order if race else range(len(items))) if i >= self.limits.probe and i not in results]
+        given_up = False
 
         async def run(index: int) -> None:
             async with self._slots:
@@ -116,21 +119,38 @@ class Evaluator:
             async with asyncio.timeout(self.limits.deadline_seconds):
                 await _all(run(i) for i in probe)
                 hopeless = bool(results) and all(r.status in _TIMEOUTS for r in results.values())
-                if not hopeless:
-                    await _all(run(i) for i in rest)
+                while rest and not hopeless:
+                    stage = len(rest)
+                    if race is not None:
+                        scores = _scores(results)
+                        if race.is_look(len(results)) and race.gives_up(scores):
+                            given_up = True
+                            break
+                        stage = race.next_look(len(results)) - len(results)
+                    now, rest = rest[:stage], rest[stage:]
+                    # Longest first: the last to finish are short.
+                    await _all(run(i) for i in sorted(now, key=lambda i: -len(items[i].task)))
         except TimeoutError:
             hopeless = True
         ordered = []
         for index, item in enumerate(items):
+            if index not in results and given_up:
+                continue
             if index not in results:
                 error = ErrorReport("timeout_wall", "not tried: the workflow timed out on the first items")
                 results[index] = ItemResult(item.id, "timeout_wall", 0.0, error=error)
             ordered.append(results[index])
-        evaluation = Evaluation(tuple(ordered), len(items), stopped_early=hopeless, notes=tuple(sorted(notes)))
+        evaluation = Evaluation(
+            tuple(ordered),
+            len(items),
+            stopped_early=hopeless or given_up,
+            estimate=race.expected(_scores(results)) if race is not None and given_up else None,
+            notes=tuple(sorted(notes)),
+        )
         measured = len(evaluation.scored)
-        if measured < self.limits.coverage * len(items):
+        if measured < self.limits.coverage * len(ordered):
             raise ExecutorUnavailable(
-                f"expected at least {self.limits.coverage:.0%} of {len(items)} items to be measured; "
+                f"expected at least {self.limits.coverage:.0%} of {len(ordered)} items to be measured; "
                 f"{self._executor.name} answered {measured}. The candidate is masked, not scored. "
                 f"Check the endpoint and try again; answered calls are in the cache"
             )
@@ -191,6 +211,11 @@ class Evaluator:
             if not broken:
                 return score
         return None
+
+
+def _scores(results: Mapping[int, ItemResult]) -> dict[int, float]:
+    """Scores by position of the items that could be measured."""
+    return {i: r.score for i, r in results.items() if r.status != "infrastructure"}
 
 
 def run_seed(item_id: str, draw: int) -> int:

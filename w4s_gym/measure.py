@@ -12,6 +12,7 @@ from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable
 from w4s_gym.evaluation import Evaluator, charge_again
 from w4s_gym.executors.base import Usage
 from w4s_gym.ledger import Ledger
+from w4s_gym.racing import Race, RacingRule, Saving
 from w4s_gym.results import Evaluation, ItemResult
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.sandbox.types import ErrorReport
@@ -57,7 +58,10 @@ class Measurer:
         self._record = record
         self._kept: dict[tuple[str, int, Part], Evaluation] = {}
         self._samples: dict[tuple[str, int], ItemResult] = {}
+        self._partial: dict[tuple[str, int], dict[int, ItemResult]] = {}
         self._locks: dict[tuple[str, int], asyncio.Lock] = {}
+        self.saving = Saving(0, 0, 0, 0)
+        """What racing saved so far."""
 
     async def measure(self, sources: Sequence[str], part: Part, draw: int, ledger: Ledger) -> list[Evaluation]:
         """Measure several workflows on one part of the split, all in flight together.
@@ -94,8 +98,18 @@ class Measurer:
             results.append(result)
         return results
 
-    async def try_workflow(self, source: str, draw: int, self_test: bool, ledger: Ledger) -> Trial:
-        """Run the one-sample self-test, then validation; never raises for what the workflow or the endpoint does."""
+    async def try_workflow(
+        self, source: str, draw: int, self_test: bool, ledger: Ledger, race: Race | None = None
+    ) -> Trial:
+        """Run the one-sample self-test, then validation; never raises for what the workflow or the endpoint does.
+
+        Args:
+            source: Python source that defines `solver`.
+            draw: which draw of the executor's randomness.
+            self_test: whether one sample runs first.
+            ledger: pays; results kept in memory are charged to it as cached calls.
+            race: rule that may end validation early.
+        """
         key = (digest(source), draw)
         # Equal workflows among the candidates wait for the first of them and are then charged as cached.
         async with self._locks.setdefault(key, asyncio.Lock()):
@@ -112,15 +126,51 @@ class Measurer:
                     self._samples[key] = sample
                     if sample.status not in ("ok", "budget"):
                         return Trial(error=sample.error, usage=sample.usage)
+                known = self._partial.get(key, {} if sample is None else {0: sample})
+                charge_again(ledger, sum((r.usage for r in self._partial.get(key, {}).values()), Usage()))
                 items = self._split.validation
-                evaluation = await self._evaluator.evaluate(source, items, draw, ledger, known=sample)
+                evaluation = await self._evaluator.evaluate(source, items, draw, ledger, known, race)
             except (ExecutorUnavailable, BudgetExceeded) as error:
                 usage = sample.usage if sample else Usage()
                 return Trial(
                     error=ErrorReport(type(error).__name__, str(error)[:500]), infrastructure=True, usage=usage
                 )
-            self._keep(source, draw, "validation", evaluation)
+            if race is not None:
+                stopped = int(evaluation.estimate is not None)
+                self.saving = self.saving + Saving(len(items), len(evaluation.items), stopped, 1)
+            if evaluation.estimate is not None:
+                position = {item.id: i for i, item in enumerate(items)}
+                self._partial[key] = {position[r.item_id]: r for r in evaluation.items}
+                self._record("evaluation", part="validation", draw=draw, workflow=source, **evaluation_view(evaluation))
+            else:
+                self._keep(source, draw, "validation", evaluation)
             return Trial(evaluation, usage=evaluation.usage)
+
+    async def complete(self, source: str, draw: int, ledger: Ledger) -> Evaluation:
+        """Run the items that a stopping rule left out.
+
+        Raises:
+            ExecutorUnavailable: too few items could be measured.
+            BudgetExceeded: a cap of the run was reached.
+        """
+        key = (digest(source), draw)
+        if key not in self._partial:
+            return self._kept[(*key, "validation")]  # an equal candidate was completed before
+        known = self._partial[key]
+        evaluation = await self._evaluator.evaluate(source, self._split.validation, draw, ledger, known)
+        self.saving = self.saving + Saving(0, len(evaluation.items) - len(known), 0, 0)
+        del self._partial[key]
+        self._keep(source, draw, "validation", evaluation)
+        return evaluation
+
+    def race(self, workflow: str, draw: int, rule: RacingRule) -> Race | None:
+        """Make the race against a workflow that holds the state; None if it was not measured on all items."""
+        reference = self._kept.get((digest(workflow), draw, "validation"))
+        size = len(self._split.validation)
+        if reference is None or len(reference.scored) < size:
+            return None
+        archive = [e for (_, _, part), e in self._kept.items() if part == "validation" and len(e.scored) == size]
+        return Race([r.score for r in reference.items], [[r.score for r in e.items] for e in archive], rule)
 
     async def _self_test(self, source: str, draw: int, ledger: Ledger) -> ItemResult:
         item = self._split.validation[0]

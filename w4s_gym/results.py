@@ -33,6 +33,8 @@ class Evaluation:
     """Number of items the evaluation was meant to cover."""
     stopped_early: bool = False
     """True when a stopping rule or the step guard ended it before all items ran."""
+    estimate: float | None = None
+    """Predicted mean over all planned items, when a stopping rule ended it; `items` holds those that ran."""
     notes: tuple[str, ...] = ()
     """What the meta-agent should know, for instance that `model=` was ignored."""
 
@@ -43,7 +45,9 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """Mean score over the scored items; 0 when none was scored."""
+        """Mean score over the scored items (0 when none was scored), or the estimate if there is one."""
+        if self.estimate is not None:
+            return self.estimate
         scored = self.scored
         return sum(r.score for r in scored) / len(scored) if scored else 0.0
 
