@@ -137,9 +137,8 @@ def main(options: Options) -> None:
         start = time.perf_counter()
         report = sandbox.report()
         started = time.perf_counter() - start
-        print(
-            f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores, level {report.level}"
-        )
+        machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+        print(f"Python {platform.python_version()}, {machine}, level {report.level}")
         print(f"load average at the start: {os.getloadavg()[0]:.1f}\n")
         with asyncio.Runner() as runner:
 

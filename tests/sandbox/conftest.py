@@ -128,3 +128,14 @@ def descendants(sandbox: Sandbox) -> set[int]:
 @pytest.fixture
 def processes() -> Any:
     return descendants
+
+
+def zygote_process(sandbox: Sandbox) -> psutil.Process:
+    """Return the zygote itself (bubblewrap may stand in front of it)."""
+    found = [psutil.Process(pid) for pid in descendants(sandbox)]
+    return min((p for p in found if "python" in p.name()), key=lambda p: p.create_time())
+
+
+@pytest.fixture
+def zygote_of() -> Any:
+    return zygote_process

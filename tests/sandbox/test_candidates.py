@@ -128,8 +128,8 @@ def test_setup_runs_on_the_side_of_the_tests(sandbox: Sandbox) -> None:
     assert outcome_of(sandbox, candidate, "assert near(f(1.0), 2.0)", setup=setup).status == "error"
 
 
-def test_all_of_humaneval_is_graded_right(sandbox: Sandbox) -> None:
-    """Every canonical solution passes, every empty body fails, and all of it takes less than 15 seconds."""
+def test_all_of_humaneval_is_graded_right(sandbox: Sandbox, zygote_of: Any) -> None:
+    """Every canonical solution passes and takes less than 15 seconds on one core in all; empty bodies fail."""
     problems = list(read_problems().values())
 
     def job(problem: dict[str, str], body: str) -> TestJob:
@@ -139,10 +139,13 @@ def test_all_of_humaneval_is_graded_right(sandbox: Sandbox) -> None:
     async def grade(jobs: list[TestJob]) -> list[TestOutcome]:
         return await asyncio.gather(*(sandbox.run_tests(job) for job in jobs))
 
+    def cpu_seconds() -> float:  # unlike the wall clock, the same on a busy machine
+        return time.process_time() + sum(zygote_of(sandbox).cpu_times()[:4])
+
     sandbox.report()
-    start = time.monotonic()
+    start = cpu_seconds()
     right = asyncio.run(grade([job(p, p["canonical_solution"]) for p in problems]))
-    seconds = time.monotonic() - start
+    seconds = cpu_seconds() - start
     assert [p["task_id"] for p, o in zip(problems, right, strict=True) if o.status != "ok"] == []
     assert len(problems) == 164 and seconds < 15
     wrong = asyncio.run(grade([job(p, "    return None\n") for p in problems[::4]]))

@@ -18,7 +18,7 @@ import pytest
 from w4s_gym.sandbox import Limits, RunOutcome, Sandbox, Status
 
 HOSTILE = Path(__file__).parent / "hostile"
-LIMITS = Limits(cpu_seconds=0.3, wall_seconds=1.0, absolute_seconds=15.0, memory_mb=256, result_bytes=64_000)
+LIMITS = Limits(cpu_seconds=0.3, wall_seconds=2.5, absolute_seconds=15.0, memory_mb=256, result_bytes=64_000)
 FINE = (
     "def solver(agent, task):\n    return {'answer': agent.call_llm(messages=[{'role': 'user', 'content': task}])[0]}\n"
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
@@ -11,12 +12,13 @@ import struct
 import subprocess
 import sys
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from w4s_gym.errors import SandboxUnavailable
-from w4s_gym.sandbox import IsolationReport, Sandbox, SandboxConfig, bubblewrap, container
+from w4s_gym.sandbox import IsolationReport, Sandbox, SandboxConfig, bubblewrap, container, isolation
 from w4s_gym.sandbox.inside import landlock, seccomp
 from w4s_gym.sandbox.isolation import accept, declare_external, satisfies
 
@@ -110,22 +112,15 @@ def test_attacks_get_through_where_a_layer_is_off() -> None:
     assert report.level == "L0" and not any(
         layer.holds for layer in report.layers if layer.name in ("seccomp", "landlock")
     )
-    from w4s_gym.sandbox import isolation
-
     with Sandbox(SandboxConfig(require="L0", layers=("landlock",))) as sandbox:
         sandbox.report()
         zygote = sandbox._zygotes[-1]
         results: dict[str, str] = {}
 
         async def attack() -> None:
-            import asyncio
-            from contextlib import ExitStack
-
             zygote.attach(asyncio.get_running_loop())
             with ExitStack() as stack:
                 results.update(await isolation._attack(zygote, isolation._put_up_targets(stack), ()))
-
-        import asyncio
 
         isolation.run_in_thread(lambda: asyncio.run(attack()))
     through = {name for name, stopped in results.items() if not stopped}

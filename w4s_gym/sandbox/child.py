@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -42,19 +43,41 @@ class Ending:
 
 
 class Slots:
-    """Bounds how many children compute at the same time."""
+    """Bounds how many children compute at the same time; first come, first served."""
 
     def __init__(self, count: int) -> None:
         """Allow `count`."""
-        self._semaphore = asyncio.Semaphore(count)
+        self._free = count
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def try_take(self) -> bool:
+        """Take a slot if one is free."""
+        if self._free == 0:
+            return False
+        self._free -= 1
+        return True
 
     async def take(self) -> None:
         """Wait for a free slot."""
-        await self._semaphore.acquire()
+        if self.try_take():
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self.give()
+            raise
 
     def give(self) -> None:
-        """Free a slot."""
-        self._semaphore.release()
+        """Hand a slot to the one who has waited longest, or free it."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._free += 1
 
 
 class Child:
@@ -172,12 +195,11 @@ class Child:
 
     # -- slots and clock
 
-    async def _take_slot(self) -> None:
-        if self._slots is None or self._has_slot:
-            return
-        await self._slots.take()
+    async def _take_slot(self, slots: Slots) -> None:
+        if not slots.try_take():
+            await slots.take()
         if self._has_slot:  # another reply of the same child took one meanwhile
-            self._slots.give()
+            slots.give()
         self._has_slot = True
 
     def _give_slot(self) -> None:
@@ -315,7 +337,8 @@ class Child:
             self.end("infrastructure", f"{method} failed: {type(error).__name__}: {error}", error)
             self._tasks.discard(task)
             return
-        await self._take_slot()
+        if self._slots is not None and not self._has_slot:
+            await self._take_slot(self._slots)
         self._tasks.discard(task)
         if self._ending is None and not self._exited.done():
             self._write(frames.pack(frames.REPLY, reply))

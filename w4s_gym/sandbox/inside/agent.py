@@ -37,6 +37,7 @@ class Channel:
     def __init__(self, fd: int) -> None:
         """Use the blocking stream socket `fd`."""
         self._fd = fd
+        self._reader = frames.Reader(fd)
         self._send_lock = threading.Lock()
         self._state = threading.Condition()
         self._reading = False
@@ -50,14 +51,15 @@ class Channel:
             TypeError: an argument has the wrong type or value.
             Exception: the host refused the call; the class is named after the reason.
         """
-        args = plain(args)
-        wrong = schema.problem(method, args)
-        if wrong:
-            raise TypeError(wrong)
+        if schema.problem(method, args):  # perhaps only a tuple or a numpy number where plain data belongs
+            args = plain(args)
+            wrong = schema.problem(method, args)
+            if wrong:
+                raise TypeError(wrong)
         with self._send_lock:
             call_id = self._next_id
             self._next_id += 1
-            frame = frames.pack(frames.CALL, {"id": call_id, "method": method, "args": args})
+            frame = _pack_call(call_id, method, args)
             if len(frame) > frames.MAX_CALL_BYTES:
                 raise ValueError(
                     f"{method}: {len(frame)} bytes of arguments, at most {frames.MAX_CALL_BYTES} are allowed"
@@ -80,7 +82,7 @@ class Channel:
                     return self._replies.pop(call_id)
                 self._reading = True
             try:
-                _, reply = frames.read_frame(self._fd)
+                reply = self._reader.next()
             finally:
                 with self._state:
                     self._reading = False
@@ -90,6 +92,13 @@ class Channel:
             with self._state:
                 self._replies[reply["id"]] = reply
                 self._state.notify_all()
+
+
+def _pack_call(call_id: int, method: str, args: dict[str, Any]) -> bytes:
+    try:
+        return frames.pack(frames.CALL, {"id": call_id, "method": method, "args": args})
+    except (TypeError, ValueError, RecursionError):
+        return frames.pack(frames.CALL, {"id": call_id, "method": method, "args": plain(args)})
 
 
 class Agent:

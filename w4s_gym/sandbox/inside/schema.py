@@ -95,7 +95,7 @@ METHODS: Mapping[str, Mapping[str, Check]] = {
 def problem(method: str, args: Mapping[str, Any]) -> str:
     """Return what is wrong with the arguments of a known method, or ""."""
     checks = METHODS[method]
-    if set(args) != set(checks):
+    if args.keys() != checks.keys():
         return f"{method} takes exactly the arguments {', '.join(checks)}"
     for name, check in checks.items():
         expected = check(args[name])
