@@ -65,8 +65,15 @@ def _item(row: Row) -> Item:
             f"got {row['answer']!r}"
         )
     listing = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
-    task = f"{row['question'].strip()}\n\nOptions:\n{listing}"
-    return Item(id=str(row["question_id"]), task=task, gold=row["answer"], kind="choice", group=row["category"])
+    question = row["question"].strip()
+    return Item(
+        id=str(row["question_id"]),
+        task=f"{question}\n\nOptions:\n{listing}",
+        gold=row["answer"],
+        kind="choice",
+        question=question,
+        group=row["category"],
+    )
 
 
 BENCHMARK = Benchmark(
