@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from w4s_gym.errors import ExecutorUnavailable, RequestRefused
+from w4s_gym.errors import ConfigError, ExecutorUnavailable, RequestRefused
 from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Usage, most_tokens
 from w4s_gym.executors.batching import collect
 from w4s_gym.executors.config import EndpointConfig
@@ -18,6 +19,7 @@ from w4s_gym.executors.keys import find_key
 from w4s_gym.executors.pricing import price_of
 
 _log = logging.getLogger(__name__)
+_PACKAGES = ("openai", "aiohttp", "tenacity", "dotenv", "genai_prices")
 _MOST_SAMPLES = 64
 _SMALLEST_OUTPUT = 16
 _SMALLEST_WINDOW = 512
@@ -41,8 +43,11 @@ class OpenAIExecutor:
             config: fields of `EndpointConfig`.
 
         Raises:
-            ConfigError: an unusable config, or no key.
+            ConfigError: an unusable config, no key, or a package is missing.
         """
+        missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+        if missing:
+            raise ConfigError(f"{spec} needs {', '.join(missing)}: pip install 'w4s-gym[openai]'")
         self.name = spec
         self.config = EndpointConfig.from_json(config)
         self.model = spec.partition(":")[2]
