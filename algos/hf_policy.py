@@ -143,6 +143,9 @@ class HFPolicy:
             samples.update(zip(part, self._generate([jobs[i] for i in part]), strict=True))
         return [[samples[i * m + j] for j in range(m)] for i in range(len(prompts))]
 
+    def weights_changed(self) -> None:
+        """Called after every change of the weights, for policies that are sampled from elsewhere."""
+
     def save(self, folder: Path) -> None:
         """Write weights (only the adapters of a LoRA policy) and tokenizer."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -172,6 +175,7 @@ class HFPolicy:
             unexpected = list(result.unexpected_keys)
         if unexpected:
             raise ConfigError(f"{file} holds weights of another model, for instance {unexpected[:3]}")
+        self.weights_changed()
 
     def _with_adapters(self, base: Any) -> Any:
         if not self.config.lora_rank:

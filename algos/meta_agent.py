@@ -159,6 +159,7 @@ class RegressionAgent(MetaAgent):
             if weight is not None:
                 texts.append(WeightedText(row.messages, row.action, weight, row.truncated))
         figures = self.trainer.fit(texts, derive_seed("update", self.run, self.progress.updates))
+        self._trained.weights_changed()
         self.progress = replace(self.progress, updates=self.progress.updates + 1)
         return {**figures, "rows_masked": float(sum(row.reward is None for row in batch.rows))}
 

@@ -6,7 +6,9 @@ from w4s_gym.action import format_action
 from w4s_gym.algos.rollout import roll_out
 from w4s_gym.ledger import Caps
 
-GOOD = 'def solver(agent, task):\n    return {"answer": agent.call_llm(messages=[{"role": "user", "content": task}])[0]}'
+GOOD = (
+    'def solver(agent, task):\n    return {"answer": agent.call_llm(messages=[{"role": "user", "content": task}])[0]}'
+)
 BROKEN = "def solver(agent, task):\n    return {'answer': missing}"
 
 
@@ -36,7 +38,9 @@ def test_every_candidate_of_every_turn_is_a_row(env, scripted_policy):
     }
     assert [sum(r.chosen for r in batch.rows if r.turn == t) for t in range(2)] == [1, 1]
     assert batch.metrics["candidates"] == 6 and batch.metrics["runnable"] == 1.0
-    assert batch.best_accuracy == max([*(r.accuracy for r in batch.rows), env.state.history[0].accuracy, env.state.best])
+    assert batch.best_accuracy == max(
+        [*(r.accuracy for r in batch.rows), env.state.history[0].accuracy, env.state.best]
+    )
 
 
 def test_the_second_turn_follows_the_chosen_candidate(env, scripted_policy):

@@ -1,0 +1,130 @@
+"""The tiny meta-agent: its grammar, its corpus, and (slow) what it writes after the warm start."""
+
+import math
+import re
+from collections import Counter
+from random import Random
+
+import pytest
+
+from w4s_gym.action import parse_action
+from w4s_gym.algos.tiny.corpus import BENCHMARKS, draw_messages, draw_rows
+from w4s_gym.algos.tiny.grammar import draw_proposal
+from w4s_gym.benchmark import benchmark_names
+from w4s_gym.sandbox import Sandbox
+
+PHRASE = re.compile(r"Idea: (.*)\.")
+
+
+def first_technique(action):
+    found = PHRASE.match(action)
+    return found.group(1).split(", ")[0] if found else "(none)"
+
+
+async def answer_call(method, arguments):
+    """A host that answers every call of a workflow."""
+    n = arguments.get("num_of_response", 1)
+    if method == "call_llm":
+        return ["The answer is 12"] * n
+    if method == "call_json_format_llm":
+        return [dict.fromkeys(arguments["return_dict_keys"], "12")] * n
+    return {"result": True, "feedback": ""} if method == "exec_test" else 12
+
+
+def runnable(workflows):
+    """Whether each workflow answers in the sandbox, on a plain item and on a code item."""
+    import asyncio
+
+    sandbox = Sandbox()
+
+    async def run(workflow, entry_point):
+        outcome = await sandbox.run_workflow(workflow, "What?", entry_point=entry_point, handler=answer_call)
+        return outcome.status == "ok" and bool(outcome.value["answer"])
+
+    async def run_all():
+        return await asyncio.gather(*(run(w, e) for w in workflows for e in (None, "f")))
+
+    try:
+        results = asyncio.run(run_all())
+    finally:
+        sandbox.close()
+    return [a and b for a, b in zip(results[::2], results[1::2], strict=True)]
+
+
+def test_every_drawn_workflow_runs():
+    random = Random(1)
+    proposals = [draw_proposal(random) for _ in range(60)]
+    assert all(runnable([p.workflow for p in proposals]))
+    assert all(parse_action(p.action).workflow.strip() == p.workflow.strip() for p in proposals)
+
+
+def test_the_grammar_is_varied_and_knows_every_method_of_the_agent():
+    random = Random(2)
+    proposals = [draw_proposal(random) for _ in range(600)]
+    assert len({p.technique for p in proposals}) > 300
+    text = "\n".join(p.workflow for p in proposals)
+    for method in (
+        "call_llm", "call_json_format_llm", "execute_code", "exec_test", "test_on_public_test",
+        "extract_answer_str", "extract_code_block",
+    ):  # fmt: skip
+        assert f"agent.{method}(" in text
+
+
+def test_what_is_written_does_not_depend_on_the_prompt():
+    """Mutual information of benchmark name and first technique, against what shuffling the names gives."""
+    pairs = []
+    for row in draw_rows(4000, 5):
+        found = re.match(r"task (\w+)", row.messages[0]["content"])
+        if found:
+            pairs.append((found.group(1), first_technique(row.action)))
+
+    def information(pairs):
+        joint, left, right = Counter(pairs), Counter(a for a, _ in pairs), Counter(b for _, b in pairs)
+        n = len(pairs)
+        return sum(c / n * math.log(c * n / (left[a] * right[b])) for (a, b), c in joint.items())
+
+    names, techniques = zip(*pairs, strict=True)
+    shuffled = []
+    for i in range(40):
+        mixed = list(names)
+        Random(i).shuffle(mixed)
+        shuffled.append(information(list(zip(mixed, techniques, strict=True))))
+    assert information(pairs) < max(shuffled)
+
+
+def test_the_corpus_is_a_function_of_its_seed():
+    assert draw_rows(20, 3) == draw_rows(20, 3) != draw_rows(20, 4)
+    assert draw_rows(20, 3) == draw_rows(40, 3)[:20]
+
+
+def test_prompts_name_every_registered_benchmark():
+    import w4s_gym  # noqa: F401
+
+    own = {name for name in benchmark_names() if not name.startswith("Test")}
+    assert own <= set(BENCHMARKS)
+
+
+def test_prompts_cover_first_turns_later_turns_and_repairs():
+    random = Random(0)
+    chats = [draw_messages(random) for _ in range(300)]
+    assert {len(chat) for chat in chats} == {1, 3, 5}
+    last = Counter(
+        "repair" if chat[-1]["content"].startswith("error") else chat[-1]["content"].split()[0] for chat in chats
+    )
+    assert set(last) == {"repair", "result", "task", "improve"}
+
+
+@pytest.mark.slow
+def test_the_warm_started_meta_agent_writes_varied_workflows_that_run():
+    from w4s_gym.algos import make_policy
+
+    policy = make_policy("tiny")
+    random = Random(987)
+    chats = [chat for chat in (draw_messages(random) for _ in range(300)) if chat[0]["content"] != "improve"][:100]
+    actions = [samples[0].text for samples in policy.sample(chats, 1, seed=1)]
+    workflows = [parse_action(action).workflow or "" for action in actions]
+    assert sum(runnable(workflows)) >= 90
+    techniques = Counter(first_technique(action) for action in actions)
+    entropy = -sum(c / 100 * math.log(c / 100) for c in techniques.values())
+    assert entropy > 2.0  # 20 techniques can come first; uniform would be 3.0
+    assert len(set(workflows)) > 85

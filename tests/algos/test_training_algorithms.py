@@ -1,0 +1,156 @@
+"""RLAO, SFT and GRPO on recorded rows: what trains, with which weight, and that a resumed run ends the same."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from w4s_gym.algos.base import Batch
+from w4s_gym.algos.grpo import GRPO
+from w4s_gym.algos.hf_policy import HFConfig, HFPolicy
+from w4s_gym.algos.meta_agent import Untrained
+from w4s_gym.algos.rlao import RLAO
+from w4s_gym.algos.sft import SFT
+from w4s_gym.algos.trajectory import Row
+from w4s_gym.errors import ConfigError
+
+CONTEXT = ({"role": "user", "content": "improve"},)
+TRAINED = (RLAO, SFT, GRPO)
+
+
+@pytest.fixture
+def policy(random_llm):
+    return HFPolicy(random_llm, config=HFConfig(temperature=1.0, max_new_tokens=8, learning_rate=5e-3))
+
+
+def row(action, reward, candidate=0, **changes):
+    made = Row(CONTEXT, action, reward, reward, "design", "evaluated", False, "X", "r/0", 0, 0, candidate, True)
+    return replace(made, **changes)
+
+
+def batch(*rewards, episode=0):
+    """One group; the action says which candidate it is."""
+    texts = ("left left", "right right", "up up", "down down", "in in")
+    return Batch([row(texts[i], r, i, episode=episode) for i, r in enumerate(rewards)], "", 0.0)
+
+
+def weights(agent):
+    return torch.cat([p.detach().flatten() for p in agent.model.parameters()])
+
+
+def likelihood(agent, action):
+    """Log-likelihood of an action in the context of the tests."""
+    prompt, target = agent.codec.prompt(CONTEXT), agent.codec.target(action)
+    agent.model.eval()
+    with torch.no_grad():
+        scores = agent.model(torch.tensor([prompt + target])).logits[0].log_softmax(-1)
+    return sum(scores[len(prompt) + i - 1, token].item() for i, token in enumerate(target))
+
+
+def make(kind, agent, **options):
+    return kind(agent, candidates=options.pop("candidates", 3), run=f"{kind.name}/0", **options)
+
+
+@pytest.mark.parametrize("kind", TRAINED)
+def test_the_winner_becomes_more_likely_than_the_others(kind, policy):
+    before = [likelihood(policy, a) for a in ("left left", "right right")]
+    algorithm = make(kind, policy)
+    for i in range(4):
+        figures = algorithm.update(batch(1.0, 0.0, 0.0, episode=i))
+    gains = [likelihood(policy, a) - b for a, b in zip(("left left", "right right"), before, strict=True)]
+    assert gains[0] > gains[1] and gains[0] > 0
+    assert figures["rows"] == (1 if kind is SFT else 3)
+
+
+@pytest.mark.parametrize("kind", TRAINED)
+def test_what_could_not_be_measured_never_trains(kind, policy):
+    start = weights(policy)
+    figures = make(kind, policy).update(batch(None, None, None))
+    assert torch.equal(weights(policy), start)
+    assert figures["rows_masked"] == 3
+
+
+def test_a_masked_candidate_has_no_part_in_its_group(policy):
+    """GRPO: the others all earned 1, so nothing can be learned; a missing reward taken for 0 would change the weights."""
+    start = weights(policy)
+    make(GRPO, policy).update(batch(1.0, 1.0, None))
+    assert torch.equal(weights(policy), start)
+    make(GRPO, policy).update(batch(1.0, 1.0, 0.0))
+    assert not torch.equal(weights(policy), start)
+
+
+def test_rlao_weighs_rows_by_exp_of_reward_over_tau(policy):
+    agent = make(RLAO, policy, tau=0.4)
+    assert [agent.weigh(row("a", r)) for r in (1.0, 0.5, 0.0)] == pytest.approx([12.1825, 3.4903, 1.0], abs=1e-4)
+    assert make(RLAO, policy, tau=1.0).weigh(row("a", 1.0)) == pytest.approx(2.71828, abs=1e-4)
+    with pytest.raises(ConfigError, match="tau"):
+        make(RLAO, policy, tau=0.0)
+
+
+def test_sft_keeps_winning_actions_only(policy):
+    agent = make(SFT, policy)
+    assert [agent.weigh(row("a", r)) for r in (1.0, 0.5, 0.0, -0.1)] == [1.0, None, None, None]
+
+
+def test_grpo_leaves_repairs_and_incomplete_groups_out(policy):
+    rows = [*batch(1.0, 0.0, 0.0).rows, row("fixed", 1.0, 0, kind="repair"), *batch(1.0, 0.0, episode=1).rows]
+    assert make(GRPO, policy).update(Batch(rows, "", 0.0))["rows"] == 3
+
+
+def test_grpo_counts_groups_without_a_gradient_and_rows_that_are_too_long(policy):
+    same, different = batch(0.0, 0.0, 0.0), batch(1.0, 0.0, 0.0, episode=1)
+    both = Batch([*same.rows, *different.rows], "", 0.0)
+    assert make(GRPO, policy).update(both)["flat_groups"] == 0.5
+    figures = make(GRPO, policy, max_tokens=3).update(both)
+    assert (figures["rows"], figures["rows_too_long"]) == (0, 6)
+
+
+def test_grpo_needs_a_group(policy):
+    with pytest.raises(ConfigError, match="2 candidates"):
+        make(GRPO, policy, candidates=1)
+
+
+def test_replay_trains_on_the_rows_of_the_latest_iterations(policy):
+    agent = make(RLAO, policy, replay=2)
+    assert [agent.update(batch(1.0, 0.0, 0.0, episode=i))["rows"] for i in range(3)] == [3, 6, 6]
+
+
+@pytest.mark.parametrize("kind", TRAINED)
+def test_a_resumed_run_ends_with_the_same_weights(kind, random_llm, tmp_path):
+    def fresh():
+        agent = HFPolicy(random_llm, config=HFConfig(temperature=1.0, max_new_tokens=8, learning_rate=5e-3))
+        options = {} if kind is GRPO else {"replay": 2, "rows_per_step": 2}
+        return agent, make(kind, agent, **options)
+
+    agent, algorithm = fresh()
+    algorithm.update(batch(1.0, 0.0, 0.5))
+    algorithm.save(tmp_path)
+    algorithm.update(batch(0.0, 1.0, 0.5, episode=1))
+
+    other, resumed = fresh()
+    resumed.load(tmp_path)
+    resumed.update(batch(0.0, 1.0, 0.5, episode=1))
+    assert torch.equal(weights(agent), weights(other))
+    assert resumed.progress == algorithm.progress
+
+
+def test_states_of_other_algorithms_and_policies_without_weights_are_refused(policy, scripted_policy, tmp_path):
+    make(RLAO, policy).save(tmp_path)
+    with pytest.raises(ConfigError, match="another algorithm"):
+        make(SFT, policy).load(tmp_path)
+    with pytest.raises(ConfigError, match="no file"):
+        make(RLAO, policy).load(tmp_path / "nothing")
+    for kind in TRAINED:
+        with pytest.raises(ConfigError, match="scripted"):
+            make(kind, scripted_policy(lambda chat, seed: ""))
+
+
+def test_the_untrained_meta_agent_does_not_change(policy):
+    start = weights(policy)
+    assert make(Untrained, policy).update(batch(1.0, 0.0, 0.0)) == {}
+    assert torch.equal(weights(policy), start)
+
+
+def test_unknown_options_are_refused(policy):
+    with pytest.raises(ConfigError, match="learning_rat"):
+        make(RLAO, policy, learning_rat=0.1)
