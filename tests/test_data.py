@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from w4s_gym import data
 from w4s_gym.benchmark import Item
+from w4s_gym.checksum import altered_row, checksum
 from w4s_gym.data import (
     DATA_DIR_VARIABLE,
     DataFile,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import gzip
-import hashlib
 import importlib.resources
 import importlib.util
 import json
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from w4s_gym.benchmark import Item
+from w4s_gym.checksum import altered_row
 from w4s_gym.errors import DataCorrupt, DataMissing
 
 DATA_DIR_VARIABLE = "W4S_DATA_DIR"
@@ -39,7 +39,7 @@ class DataFile:
     records: int = 0
     """Number of records; 0 when any number is fine."""
     checksum: str = ""
-    """`checksum` of the records; empty when the content is not pinned."""
+    """`w4s_gym.checksum.checksum` of the records; empty when the content is not pinned."""
     columns: tuple[str, ...] = ()
     """Names of the columns of a `.tsv` file, which has no header."""
 
@@ -160,38 +160,6 @@ def check_rows(rows: Sequence[Row], file: DataFile, where: str) -> None:
                 expected = " or ".join(t.__name__ for t in (types if isinstance(types, tuple) else (types,)))
                 got = type(row[name]).__name__
                 raise DataCorrupt(f"{where}, row {number}: expected {name!r} of type {expected}; got {got}.")
-
-
-def checksum(rows: Sequence[Row]) -> str:
-    """Return a checksum that also locates a single altered row.
-
-    Each row has a 32-bit digest. The first word is the exclusive or of all digests, word b + 1 that of the rows whose
-    1-based number has bit b set (the idea of a Hamming code). When one row changed, the words that change spell its
-    number.
-    """
-    bits = len(rows).bit_length()
-    words = [0] * (bits + 1)
-    for number, row in enumerate(rows, start=1):
-        canonical = json.dumps(row, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")
-        digest = int.from_bytes(hashlib.blake2b(canonical, digest_size=4).digest(), "big")
-        words[0] ^= digest
-        for bit in range(bits):
-            if number >> bit & 1:
-                words[bit + 1] ^= digest
-    return "".join(f"{word:08x}" for word in words)
-
-
-def altered_row(rows: Sequence[Row], expected: str) -> int | None:
-    """Return None if the rows have this checksum, the 1-based number of the one altered row, or 0 for several."""
-    actual = checksum(rows)
-    if actual == expected:
-        return None
-    words = [(int(actual[i : i + 8], 16) ^ int(expected[i : i + 8], 16)) for i in range(0, len(expected), 8)]
-    difference, parts = words[0], words[1:]
-    if len(actual) != len(expected) or not difference or any(part not in (0, difference) for part in parts):
-        return 0
-    number = sum(1 << bit for bit, part in enumerate(parts) if part)
-    return number if 1 <= number <= len(rows) else 0
 
 
 _caches: list[Callable[[], None]] = []
