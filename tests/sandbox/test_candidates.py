@@ -55,7 +55,7 @@ def test_calls_look_like_local_ones(sandbox: Sandbox, name: str) -> None:
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_candidate_cannot_pass(sandbox: Sandbox, name: str) -> None:
     candidate = WRONG[name]
-    tests = "EXPECTED = 42\nassert abs(f(1) - EXPECTED) < 1e-6\nassert f(1) == EXPECTED"
+    tests = "EXPECTED = 42\nfor got in map(f, [1, 1]):\n    assert abs(got - EXPECTED) < 1e-6 and got == EXPECTED"
     outcome = outcome_of(sandbox, candidate, tests, limits=QUICK)
     assert outcome.status not in ("ok", "infrastructure") and outcome.error is not None
     assert outcome_of(sandbox, "def f(x):\n    return 42", tests) == TestOutcome("ok")

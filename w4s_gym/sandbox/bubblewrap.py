@@ -61,7 +61,7 @@ def wrap(program: str, command: list[str], inside: Path, package_paths: Iterable
     for directory in site.getsitepackages([prefix]):
         if os.path.isdir(directory):
             arguments += ["--tmpfs", directory]
-    for path in {inside, *package_paths}:
-        arguments += ["--ro-bind", str(path), str(path)]
+    for needed in {inside, *package_paths}:
+        arguments += ["--ro-bind", str(needed), str(needed)]
     arguments += ["--proc", "/proc", "--dev-bind", "/dev/null", "/dev/null", "--remount-ro", "/", "--chdir", "/", "--"]
     return arguments + command

@@ -17,6 +17,9 @@ from w4s_gym.sandbox.zygote_process import Exit, ZygoteProcess
 MAX_PENDING_CALLS = 64
 """Calls of one workflow that may be pending; more wait in its channel."""
 
+MAX_PENDING_BYTES = 8_000_000
+"""Size of the calls of one workflow that may be pending; more wait in its channel."""
+
 GRACE_SECONDS = 0.25
 """Time between asking a child to say where it hangs and killing it."""
 
@@ -117,6 +120,7 @@ class Child:
         self._ending: Ending | None = None
         self._result: dict[str, Any] | None = None
         self._exited: asyncio.Future[Exit | None] = self._loop.create_future()
+        self._pending_bytes = 0
         self._reading = False
         self._writing = False
         self._ended = False
@@ -276,7 +280,8 @@ class Child:
             kind, size = frames.HEADER.unpack_from(self._inbox)
             if size > (self._limits.result_bytes + 10_000 if kind == frames.RESULT else frames.MAX_CALL_BYTES):
                 return self.end("protocol", f"sent a frame of {size} bytes")
-            if kind == frames.CALL and len(self._tasks) >= MAX_PENDING_CALLS and not self._ended:
+            full = len(self._tasks) >= MAX_PENDING_CALLS or self._pending_bytes + size > MAX_PENDING_BYTES
+            if kind == frames.CALL and self._tasks and full and not self._ended:
                 return self._read(False)
             end = frames.HEADER.size + size
             if len(self._inbox) < end:
@@ -300,13 +305,13 @@ class Child:
                 self._read(False)
                 self._kill()
             elif kind == frames.CALL and self._handler is not None:
-                self._on_call(data, self._handler)
+                self._on_call(data, len(body), self._handler)
             else:
                 raise frames.FrameError(f"unexpected frame of kind {kind}")
         except frames.FrameError as error:
             self.end("protocol", str(error))
 
-    def _on_call(self, data: dict[str, Any], handler: CallHandler) -> None:
+    def _on_call(self, data: dict[str, Any], size: int, handler: CallHandler) -> None:
         call_id, method, args = data.get("id"), data.get("method"), data.get("args")
         if type(call_id) is not int or type(method) is not str or type(args) is not dict or len(data) != 3:
             raise frames.FrameError("a call needs exactly an id, a method and arguments")
@@ -322,10 +327,11 @@ class Child:
         if not self._tasks:
             self.pause_clock()
             self._give_slot()
-        task = self._loop.create_task(self._answer(call_id, method, args, handler))
+        self._pending_bytes += size
+        task = self._loop.create_task(self._answer(call_id, method, args, size, handler))
         self._tasks.add(task)
 
-    async def _answer(self, call_id: int, method: str, args: dict[str, Any], handler: CallHandler) -> None:
+    async def _answer(self, call_id: int, method: str, args: dict[str, Any], size: int, handler: CallHandler) -> None:
         task = asyncio.current_task()
         assert task is not None
         try:
@@ -340,6 +346,7 @@ class Child:
         if self._slots is not None and not self._has_slot:
             await self._take_slot(self._slots)
         self._tasks.discard(task)
+        self._pending_bytes -= size
         if self._ending is None and not self._exited.done():
             self._write(frames.pack(frames.REPLY, reply))
             if not self._tasks:

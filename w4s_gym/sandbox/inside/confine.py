@@ -71,6 +71,8 @@ def limit_resources(limits: dict[str, Any], base_memory: int) -> None:
         resource.RLIMIT_CORE: (0, 0),
         resource.RLIMIT_MEMLOCK: (0, 0),
     }
+    if sys.platform == "linux" and os.geteuid() in UNUSED_UIDS:  # it counts per user, and this user has only children
+        wanted[resource.RLIMIT_NPROC] = (4096, 4096)
     for which, (soft, hard) in wanted.items():
         try:
             ceiling = resource.getrlimit(which)[1]

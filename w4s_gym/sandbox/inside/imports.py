@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.abc
 import importlib.machinery
 import importlib.util
 import marshal
@@ -48,7 +49,7 @@ class AllowedPackages:
         return importlib.machinery.PathFinder.find_spec(name, [self._locations[name]])
 
 
-class Archive:
+class Archive(importlib.abc.Loader):
     """Finds and loads Python modules whose code lies in a memory mapping."""
 
     def __init__(self, roots: list[tuple[str, str]]) -> None:

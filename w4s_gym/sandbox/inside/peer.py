@@ -134,6 +134,8 @@ class Peer:
             for index, data in message.get("changed", ()):
                 typed.fill(table.items[index], data, table, self._resolve)
             if "stop" in message:
+                if operation != "next":  # it would end a `map` or a `for` of the tests without a word
+                    raise RuntimeError("the program raised StopIteration")
                 raise StopIteration
             if "error" in message:
                 raise _rebuild(message["error"])
@@ -230,6 +232,8 @@ def _rebuild(data: dict[str, Any]) -> Exception:
     bases: tuple[type, ...] = (CandidateError,)
     for name in names:
         base = getattr(builtins, name, None)
+        if base in (StopIteration, StopAsyncIteration):
+            base = RuntimeError
         if isinstance(base, type) and issubclass(base, Exception):
             bases = (CandidateError, base) if base is not Exception else (CandidateError,)
             break
