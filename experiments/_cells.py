@@ -26,13 +26,16 @@ from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import BudgetExceeded
 from w4s_gym.executors.base import Usage
 from w4s_gym.measure import digest
+from w4s_gym.racing import Saving
 from w4s_gym.results import Candidate, Evaluation
 
 TRAINING_SHARE = 0.6
 """Share of a cell's dollars that training or search may spend; the rest is for evaluation."""
 
 
-def make_environment(config: CompareConfig, prompt_style: str, max_turns: int, share: float = 1.0) -> WorkflowDesignEnv:
+def make_environment(
+    config: CompareConfig, prompt_style: str, max_turns: int, share: float = 1.0, racing: bool = False
+) -> WorkflowDesignEnv:
     """Make the environment of a comparison.
 
     Args:
@@ -40,11 +43,14 @@ def make_environment(config: CompareConfig, prompt_style: str, max_turns: int, s
         prompt_style: of the meta-agent.
         max_turns: length of an episode.
         share: share of a cell's dollars that it may spend, if there is a limit.
+        racing: end the validation of candidates that can hardly earn a reward.
 
     Raises:
         ConfigError: an option cannot be used.
     """
     options = {**config.environment_options(share), "prompt_style": prompt_style, "max_turns": max_turns}
+    if racing:
+        options["racing"] = {}
     env = gym.make(config.env, disable_env_checker=True, **options).unwrapped
     assert isinstance(env, WorkflowDesignEnv)
     return env
@@ -64,19 +70,20 @@ def run_cell(
         report: told what is being done.
 
     Returns:
-        `curve`, `training` (usage), `search` (best workflow of the run), `design` (episodes at the design budget, for
-        meta-agents), `workflows` (what was tested, by digest) and `seconds` (wall clock).
+        `curve`, `training` (usage), `racing` (what it saved), `search` (best workflow of the run), `design` (episodes
+        at the design budget, for meta-agents), `workflows` (what was tested, by digest), `seconds` (wall clock).
     """
     clock = _Clock()
     designer, policy, algorithm = _make(config, algo, seed, tokens_per_item, report)
-    env = make_environment(config, policy.prompt_style if policy else "compact", config.turns, TRAINING_SHARE)
+    style = policy.prompt_style if policy else "compact"
+    env = make_environment(config, style, config.turns, TRAINING_SHARE, config.racing)
     try:
         trained = train([env], algorithm, config, config.budget, seed, folder, report, clock)
     finally:
         env.close()
     meta_agent = policy if designer.meta_agent else None
     measured = measure(config, meta_agent, trained.best, seed, report)
-    return {"curve": trained.curve, "training": trained.usage, **measured, "seconds": clock.stop()}
+    return {**trained.record(), **measured, "seconds": clock.stop()}
 
 
 def run_transfer_cell(
@@ -103,7 +110,9 @@ def run_transfer_cell(
     # A meta-agent that does not learn need not spend anything on the training benchmarks.
     budget = config.budget if find_designer(algo).trains else 0
     share = TRAINING_SHARE / len(trained_on)
-    envs = [make_environment(replace(config, env=n), policy.prompt_style, config.turns, share) for n in trained_on]
+    style = policy.prompt_style
+    configs = [replace(config, env=name) for name in trained_on]
+    envs = [make_environment(each, style, config.turns, share, config.racing) for each in configs]
     try:
         trained = train(envs, algorithm, config, budget, seed, folder, report, clock)
     finally:
@@ -111,7 +120,7 @@ def run_transfer_cell(
             env.close()
     share = (1 - TRAINING_SHARE) / len(targets)
     measured = {name: measure(replace(config, env=name), policy, None, seed, report, share) for name in targets}
-    return {"curve": trained.curve, "training": trained.usage, "targets": measured, "seconds": clock.stop()}
+    return {**trained.record(), "targets": measured, "seconds": clock.stop()}
 
 
 class _Clock:
@@ -167,6 +176,12 @@ class Trained:
     """The learning curve: calls so far, best so far, and the algorithm's own figures, per iteration."""
     usage: dict[str, Any]
     """What it cost, summed over the environments."""
+    saving: Saving
+    """What racing saved."""
+
+    def record(self) -> dict[str, Any]:
+        """Return what the journal keeps."""
+        return {"curve": self.curve, "training": self.usage, "racing": asdict(self.saving)}
 
 
 def train(
@@ -212,7 +227,8 @@ def train(
         curve.append({"calls": calls, "best": best[1], **batch.metrics, **learned})
     algorithm.save(folder / "state")
     clock.search = time.monotonic() - start
-    return Trained(best, curve, asdict(sum((env.ledger.usage for env in envs), Usage())))
+    saving = sum((env.saving for env in envs), Saving(0, 0, 0, 0))
+    return Trained(best, curve, asdict(sum((env.ledger.usage for env in envs), Usage())), saving)
 
 
 def measure(

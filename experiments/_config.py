@@ -28,6 +28,8 @@ class CompareConfig:
     """Executor calls that every designer may spend on training or search, cached ones included."""
     iterations: int = 0
     """Most iterations of training or search, whatever the budget; 0 means no limit."""
+    racing: bool = True
+    """End the validation of candidates that can hardly earn a reward (`w4s_gym.racing`) while training."""
     candidates: int = 5
     """Candidates a turn while training and searching (m)."""
     turns: int = 2

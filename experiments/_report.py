@@ -15,6 +15,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from w4s_gym.racing import Saving
+
 
 @dataclass
 class Table:
@@ -133,6 +135,9 @@ class ComparisonReport:
             "of single proposals, 0 for one that does not run. Runs: share that runs, after repairs. Right: what "
             "training cost (executor calls, tokens, dollars, seconds of executor latency), mean over seeds."
         )
+        saving = sum((Saving(**cell.result["racing"]) for cell in results.cells), Saving(0, 0, 0, 0))
+        if saving.candidates:
+            table.notes.append(f"While training, {saving.text()}.")
         return table
 
     def _search(self) -> Table:

@@ -107,9 +107,9 @@ def run_study(folder: RunFolder, cells: Sequence[CellSpec], workers: int) -> boo
 
         def finished(job: Job, outcome: dict[str, Any] | Failure) -> None:
             variant, algo, seed = by_name[job.name].key
-            board.end(job.name, failed=isinstance(outcome, Failure))
+            error = f"{outcome.kind}: {outcome.message}" if isinstance(outcome, Failure) else ""
+            board.end(job.name, error)
             if isinstance(outcome, Failure):
-                error = f"{outcome.kind}: {outcome.message}"
                 journal.write("failure", variant=variant, algo=algo, seed=seed, error=error, trace=outcome.trace)
             else:
                 journal.write("cell", variant=variant, algo=algo, seed=seed, result=outcome)
@@ -184,10 +184,12 @@ class _Board:
             self._running[name] = self._bars.add_task(name, total=1.0, what=what)
         self._bars.update(self._running[name], completed=share, what=what)
 
-    def end(self, name: str, failed: bool) -> None:
-        """Take a finished cell off the board."""
+    def end(self, name: str, error: str) -> None:
+        """Take a cell that has ended off the board; `error` says why it has no result, if so."""
         if name in self._running:
             self._bars.remove_task(self._running.pop(name))
-        self._done += not failed
+        self._done += not error
         self._bars.update(self._all, completed=self._done, what=f"{self._done} of {self._total}")
-        self._bars.console.print(f"{name}: {'FAILED' if failed else 'finished'}")
+        self._bars.console.print(
+            f"{name}: {f'FAILED, {error}' if error else 'finished'}", highlight=False, markup=False
+        )

@@ -29,8 +29,9 @@ class RacingRule:
 
     look_every: int = 16
     """Items between two looks."""
-    limit: float = 0.01
-    """Give up below this probability of changing the reward."""
+    limit: float = 0.005
+    """Give up below this probability of changing the reward. In simulations with 128 items of different difficulty 0.3
+    to 0.6% of the decisions then differ from those of full runs (`tests/test_racing.py`)."""
     prior: float = 2.0
     """Weight, in items, of the stratum's expected score in the prediction."""
     archive: int = 10
