@@ -1,0 +1,153 @@
+"""Transfer, ablations and the published set-ups, on sizes that only show that they run end to end."""
+
+import json
+from random import Random
+
+import ablations
+import paper
+import pytest
+import transfer
+from _command import run_command
+from _cost import plan
+
+from w4s_gym.algos.policy import Sample
+from w4s_gym.algos.seeding import derive_seed
+from w4s_gym.algos.tiny.grammar import draw_proposal
+from w4s_gym.errors import ConfigError
+from w4s_gym.journal import RunFolder
+
+SMALL = {
+    "seeds": 1,
+    "budget": 30,
+    "candidates": 2,
+    "design_episodes": 1,
+    "validation_size": 4,
+    "test_size": 4,
+    "workers": 0,
+}
+
+
+class GrammarPolicy:
+    name = "grammar"
+    prompt_style = "compact"
+
+    def sample(self, conversations, m, seed):
+        return [
+            [Sample(draw_proposal(Random(derive_seed(seed, chat[-1]["content"], k))).action) for k in range(m)]
+            for chat in conversations
+        ]
+
+
+@pytest.fixture(autouse=True)
+def grammar_policy(monkeypatch):
+    monkeypatch.setattr("w4s_gym.algos.make_policy", lambda spec: GrammarPolicy())
+
+
+def run(module, config, cells):
+    return run_command("test", config, cells, module.write_report)
+
+
+def test_transfer_trains_on_some_benchmarks_and_designs_for_others(tmp_path):
+    config = transfer.TransferConfig(
+        **SMALL,
+        run_dir=tmp_path / "run",
+        train=("W4S-GSMSymbolic-v0", "W4S-ChainSum-v0"),
+        targets=("W4S-HumanEval-v0",),
+        algos=("untrained",),
+    )
+    assert run(transfer, config, transfer.transfer_cells) == 0
+    folder = RunFolder.open(tmp_path / "run")
+    (cell,) = folder.records("cell")
+    assert set(cell["result"]["targets"]) == {"W4S-HumanEval-v0"}
+    assert cell["result"]["training"]["calls"] == 0, "an untrained meta-agent needs no training"
+    table = (tmp_path / "run" / "table.md").read_text()
+    assert "simulated" in table
+    assert "| untrained |" in table
+    assert run(transfer, transfer.TransferConfig(report=tmp_path / "run"), transfer.transfer_cells) == 0
+
+
+def test_every_ablation_is_a_valid_configuration():
+    config = ablations.AblationConfig(algo_options='{"rlao": {"lr": 0.001}}')
+    for name in ablations.ABLATIONS:
+        variant = ablations.variant_config(config, name)
+        assert json.loads(variant.env_options) is not None
+    assert json.loads(ablations.variant_config(config, "no self-test").env_options) == {"self_test": False}
+    assert len(ablations.ablation_cells(config)) == 3 * len(ablations.ABLATIONS)
+    with pytest.raises(ConfigError, match="horizon=4"):
+        ablations.ablation_cells(ablations.AblationConfig(only=("nothing",)))
+
+
+def test_ablations_share_the_dollars_evenly():
+    cells = ablations.ablation_cells(ablations.AblationConfig(max_dollars=30.0, seeds=2))
+    shares = [cell.config.environment_options()["budget"]["dollars"] for cell in cells]
+    assert sum(shares) == pytest.approx(30.0)
+
+
+def test_an_ablation_runs(tmp_path):
+    config = ablations.AblationConfig(
+        **SMALL, run_dir=tmp_path / "run", algos=("untrained",), only=("no self-test", "relative reward")
+    )
+    assert run(ablations, config, ablations.ablation_cells) == 0
+    table = (tmp_path / "run" / "table.md").read_text()
+    assert [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")][1:] == [
+        "default",
+        "relative reward",
+        "no self-test",
+    ]
+
+
+@pytest.mark.parametrize("experiment", ["main", "humaneval-cost", "iterations"])
+def test_the_published_set_ups_run_on_embedded_defaults(tmp_path, experiment):
+    envs = ("W4S-GSMSymbolic-v0",) if experiment != "humaneval-cost" else ()
+    config = paper.PaperConfig(
+        **SMALL,
+        experiment=experiment,
+        envs=envs,
+        algos=("seed", "untrained", "random_edits"),
+        run_dir=tmp_path / "run",
+    )
+    assert run(paper, config, paper.paper_cells) == 0
+    table = (tmp_path / "run" / "table.md").read_text()
+    assert "simulated" in table
+    assert "| untrained |" in table
+
+
+def test_the_published_sizes():
+    config = paper.PaperConfig(experiment="main", published=True).comparison()
+    assert (config.design_turns, config.design_candidates, config.iterations) == (10, 5, 30)
+    assert json.loads(config.algo_options)["aflow"]["rounds"] == 20
+    assert json.loads(config.algo_options)["adas"]["generations"] == 30
+    cells = paper.paper_cells(paper.PaperConfig(experiment="transfer", published=True, algos=("rlao",)))
+    assert cells[0].trained_on == ("W4S-GSMPlus-v0", "W4S-MGSM-v0")
+    assert cells[0].targets == ("W4S-GSM8K-v0", "W4S-GSMHard-v0", "W4S-SVAMP-v0")
+
+
+def test_the_planned_cost_is_near_the_real_one(tmp_path):
+    config = paper.PaperConfig(
+        **{**SMALL, "budget": 100}, experiment="main", envs=("W4S-GSMSymbolic-v0",), algos=("seed", "random_edits")
+    )
+    planned = plan(paper.paper_cells(config))
+    assert planned.simulated
+    assert "simulated" in planned.text()
+    assert planned.dry.calls > 0
+    running = paper.PaperConfig(**{**config.__dict__, "run_dir": tmp_path / "run"})
+    assert run(paper, running, paper.paper_cells) == 0
+    cells = RunFolder.open(tmp_path / "run").records("cell")
+    spent = sum(c["result"]["training"]["calls"] for c in cells)
+    assert 0.3 < planned.calls / spent < 4
+
+
+def test_a_dollar_limit_is_never_passed(tmp_path):
+    config = paper.PaperConfig(
+        **{**SMALL, "budget": 10_000},
+        experiment="main",
+        envs=("W4S-GSMSymbolic-v0",),
+        algos=("random_edits",),
+        max_dollars=0.1,
+        run_dir=tmp_path / "run",
+    )
+    assert run(paper, config, paper.paper_cells) == 0
+    (cell,) = RunFolder.open(tmp_path / "run").records("cell")
+    tests = sum(w["usage"]["dollars"] for w in cell["result"]["workflows"].values())
+    assert 0.04 < cell["result"]["training"]["dollars"] + tests <= 0.1
+    assert cell["result"]["training"]["calls"] < 10_000
