@@ -1,11 +1,20 @@
+import dataclasses
 import json
 
 import gymnasium as gym
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+from w4s_gym._loop import run_sync
 from w4s_gym.env import WorkflowDesignEnv
-from w4s_gym.errors import ConfigError, ExecutorUnavailable, ProtocolError, UnknownBenchmark, UnknownExecutor
+from w4s_gym.errors import (
+    ConfigError,
+    ExecutorUnavailable,
+    ProtocolError,
+    SandboxUnavailable,
+    UnknownBenchmark,
+    UnknownExecutor,
+)
 from w4s_gym.wrappers import FoldRepairs
 
 BROKEN = "Try.\n\n```python\ndef solver(agent, task):\n    x = 1\n    return undefined_name\n```"
@@ -321,3 +330,38 @@ def test_fold_repairs_makes_one_step(toy_env, right_in):
     env.reset(seed=1)
     _, reward, _, _, info = env.step(BROKEN)
     assert reward == 1.0 and info["evaluation"]["repairs"] == 1
+
+
+def test_questions_of_a_confidential_benchmark_stay_out_of_prompts(toy_env, right_in):
+    env = toy_env(feedback_cases=40)
+    env._benchmark = dataclasses.replace(env._benchmark, confidential=True)
+    texts = [json.dumps(env.reset(seed=1)), json.dumps(env.step(right_in(4)))]
+    assert not any(item.task in text for item in env.split.validation for text in texts)
+
+
+def test_grader_that_cannot_run_is_no_wrong_answer(toy_env, right_in):
+    env = toy_env()
+
+    async def broken(item, answer, run_tests):
+        raise SandboxUnavailable("no tests can run here")
+
+    env._benchmark = dataclasses.replace(env._benchmark, grade=broken)
+    with pytest.raises(ExecutorUnavailable):
+        env.reset(seed=1)
+
+
+def test_public_examples_run_with_the_prompt_in_front():
+    """A completion that relies on the prompt's imports passes; an endless loop is paid once."""
+    env = WorkflowDesignEnv("HumanEval", validation_size=4, test_size=4)
+    env.reset(seed=0)
+    item = next(i for i in env.split.validation if i.public_tests)
+    workflow = (
+        "def solver(agent, task, entry_point):\n"
+        f"    good = agent.exec_test({item.gold!r}, entry_point)\n"
+        "    bad = agent.exec_test('def ' + entry_point + '(*a):\\n    return object', entry_point)\n"
+        '    return {"answer": str(good["result"]) + str(bad["result"]) + bad["feedback"]}\n'
+    )
+    result = run_sync(env._measurer._evaluator.run_item(workflow, item, 0, env.ledger))
+    env.close()
+    assert result.answer.startswith("TrueFalse"), result
+    assert "public example fails" in result.answer

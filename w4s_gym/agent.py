@@ -15,7 +15,8 @@ from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable, RequestRefused
 from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Executor, Usage
 from w4s_gym.ledger import Ledger, ask
 from w4s_gym.sandbox import Sandbox
-from w4s_gym.sandbox.types import PROGRAM_LIMITS, Limits, TestJob, WorkflowCallError
+from w4s_gym.sandbox.types import PROGRAM_LIMITS, Limits, WorkflowCallError
+from w4s_gym.scoring.code import public_job
 
 MAX_SAMPLES = 64
 """Most samples of one call."""
@@ -156,18 +157,15 @@ class AgentHost:
         if not self._item.public_tests:
             return {"result": True, "feedback": "this task has no public examples"}
         entry_point = _text(arguments.get("entry_point") or self._item.entry_point or "", "entry_point")
-        feedback = []
-        for test in self._item.public_tests:
-            self._program_seed()
-            outcome = await self._sandbox.run_tests(
-                TestJob(solution, entry_point, test, self._item.context.get("setup", ""), self._program_limits)
-            )
-            if outcome.status == "infrastructure":
-                raise RuntimeError("the sandbox could not run a public example")
-            if outcome.status != "ok":
-                why = outcome.error.text() if outcome.error else outcome.status
-                feedback.append(f"Failed: {test.strip()}\n{why}")
-        return {"result": not feedback, "feedback": "\n".join(feedback) or "all public examples pass"}
+        # All examples in one run: one that never ends must not be paid once per example.
+        job = public_job(self._item, solution)
+        outcome = await self._sandbox.run_tests(replace(job, entry_point=entry_point, limits=self._program_limits))
+        if outcome.status == "infrastructure":
+            raise RuntimeError("the sandbox could not run the public examples")
+        if outcome.status == "ok":
+            return {"result": True, "feedback": "all public examples pass"}
+        why = outcome.error.text() if outcome.error else outcome.status
+        return {"result": False, "feedback": f"a public example fails: {why}"}
 
     def _request(
         self, arguments: Mapping[str, Any], system: str, json_keys: tuple[str, ...] = (), json_mode: bool = False

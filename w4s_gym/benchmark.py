@@ -62,7 +62,11 @@ class Grader(Protocol):
     """Scores one answer."""
 
     async def __call__(self, item: Item, answer: str, run_tests: RunTests) -> float:
-        """Return the score of `answer` in [0, 1]; never raises for a strange answer."""
+        """Return the score of `answer` in [0, 1]; never raises for a strange answer.
+
+        Raises:
+            SandboxUnavailable: the grader itself could not run; the item is then not scored.
+        """
         ...
 
 

@@ -507,7 +507,10 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         return [*(dict(m) for m in chat), {"role": "assistant", "content": action}, request]
 
     def _failure_cases(self, evaluation: Evaluation) -> tuple[FailureCase, ...]:
-        """Sample failed validation items; the number of random draws does not depend on the results."""
+        """Sample failed validation items; the number of random draws does not depend on the results.
+
+        Questions of a confidential benchmark never enter a prompt: prompts are written to disk as trajectories.
+        """
         order = self.np_random.permutation(len(self.split.validation))
         by_id = {item.id: item for item in self.split.validation}
         failed = [evaluation.items[i] for i in order if i < len(evaluation.items) and evaluation.items[i].score < 1.0]
@@ -518,7 +521,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
                 r.answer if r.status == "ok" else f"({r.error.text() if r.error else r.status})",
                 _gold_text(by_id[r.item_id]),
             )
-            for r in failed[: self._feedback_cases]
+            for r in failed[: 0 if self._benchmark.confidential else self._feedback_cases]
         )
 
     def _card(self) -> TaskCard:
@@ -531,7 +534,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             simulated=self.executor.simulated,
             max_turns=self._max_turns,
             is_code=self.split.validation[0].kind == "code",
-            example=self.split.validation[0].task,
+            example="" if self._benchmark.confidential else self.split.validation[0].task,
         )
 
     def _info(self, candidate: Candidate | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from w4s_gym.agent import AgentHost, RunBudgetExceeded, full_answer
 from w4s_gym.benchmark import Benchmark, Item
-from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable, W4SError
+from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable, SandboxUnavailable, W4SError
 from w4s_gym.executors.base import Executor, Usage
 from w4s_gym.ledger import Caps, Ledger
 from w4s_gym.racing import Race
@@ -197,19 +197,12 @@ class Evaluator:
         return replace(result, status="infrastructure") if score is None else replace(result, score=score)
 
     async def _grade(self, item: Item, answer: str) -> float | None:
-        """Return the score, or None when the sandbox could not run the tests."""
-        broken = False
-
-        async def run_tests(job):  # type: ignore[no-untyped-def]
-            nonlocal broken
-            outcome = await self._sandbox.run_tests(job)
-            broken = outcome.status == "infrastructure"
-            return outcome
-
+        """Return the score, or None when the grader could not run, which says nothing about the answer."""
         for _ in range(_SANDBOX_ATTEMPTS):
-            score = await self._benchmark.grade(item, answer, run_tests)
-            if not broken:
-                return score
+            try:
+                return await self._benchmark.grade(item, answer, self._sandbox.run_tests)
+            except SandboxUnavailable:
+                continue
         return None
 
 

@@ -116,7 +116,7 @@ def _full_opening(state: DesignState) -> str:
         else f"```python\n{state.workflow.strip()}\n```\n"
     )
     return (
-        f"Example question:\n{state.card.example[:1500]}\n\n"
+        (f"Example question:\n{state.card.example[:1500]}\n\n" if state.card.example else "")
         + (f"Seed workflows:\n{seeds}\n\n" if seeds else "")
         + (f"Earlier turns:\n{earlier}\n" if earlier else "")
         + f"Current workflow: validation {state.card.metric} {state.accuracy:.3f} "
