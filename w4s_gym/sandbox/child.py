@@ -24,7 +24,7 @@ GRACE_SECONDS = 0.25
 """Time between asking a child to say where it hangs and killing it."""
 
 
-BUSY_SHARE = 0.05
+BUSY_SHARE = 0.02
 """Part of the wall limit that a child must have spent computing to get more wall clock."""
 
 MAX_EXTENSIONS = 4
