@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import netrc
 import os
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def _start(folder: Path, name: str, config: dict[str, Any], simulated: bool, gro
         import wandb
     except ImportError as error:
         raise ConfigError("expected wandb for --track; install it with `pip install w4s-gym[wandb]`") from error
-    online = bool(wandb.api.api_key) and os.environ.get("WANDB_MODE") not in ("offline", "disabled")
+    online = _has_key() and os.environ.get("WANDB_MODE") not in ("offline", "disabled")
     run = wandb.init(
         project="w4s-gym",
         name=name,
@@ -64,6 +65,16 @@ def _start(folder: Path, name: str, config: dict[str, Any], simulated: bool, gro
         reinit="finish_previous",
     )
     return run, run.url if online and run.url else str(run.dir)
+
+
+def _has_key() -> bool:
+    """Whether there is a key for the public server, in the environment or in the netrc file that `wandb login` writes."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc.netrc().authenticators("api.wandb.ai") is not None
+    except (FileNotFoundError, netrc.NetrcParseError):
+        return False
 
 
 def track_table(folder: RunFolder, table: Table, group: str) -> list[str]:

@@ -37,8 +37,6 @@ class TransferConfig(CompareConfig):
     """Unseen environments to design for."""
     algos: tuple[str, ...] = ("untrained", "sft", "rlao")
     """Meta-agents: untrained, sft, rlao, grpo."""
-    executor: str = "sim:gpt-3.5-turbo"
-    """What the workflows call."""
     curve_turns: tyro.conf.Suppress[int] = 0
 
 
