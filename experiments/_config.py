@@ -17,8 +17,8 @@ class CompareConfig:
     env: str = "W4S-GSMSymbolic-v0"
     """Environment id; `--env help` lists them."""
     executor: str = "sim:gpt-3.5-turbo"
-    """What the workflows call: `sim:<profile>`, `openai:<model>` or `local:<model>`. GPT-3.5-Turbo is what the published
-    training runs on mathematics used; stronger models solve nearly all of GSMSymbolic whatever the workflow does."""
+    """What the workflows call: `sim:<profile>`, `openai:<model>` or `local:<model>`. GPT-3.5-Turbo is what the
+    published training runs used; stronger models solve nearly all of GSMSymbolic whatever the workflow does."""
     policy: str = "tiny"
     """The meta-agent: `tiny`, `hf:<name or folder>` or `openai:<model>` (cannot be trained)."""
     algos: tuple[str, ...] = ("untrained", "seed", "sft", "rlao", "grpo")

@@ -68,7 +68,7 @@ def _start(folder: Path, name: str, config: dict[str, Any], simulated: bool, gro
 
 
 def _has_key() -> bool:
-    """Whether there is a key for the public server, in the environment or in the netrc file that `wandb login` writes."""
+    """Whether there is a key, in the environment or in the netrc file that `wandb login` writes."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     try:
