@@ -48,53 +48,53 @@ def most(answers):
 '''
 
 _BODIES = {
-    "plain": '''
+    "plain": """
 def solver(agent, task):
     return {"answer": say(agent, task)[0]}
-''',
-    "plain, step by step": '''
+""",
+    "plain, step by step": """
 def solver(agent, task):
     return {"answer": say(agent, task, "Think step by step. " + RULE, tokens=72)[0]}
-''',
-    "plain, vote of 3": '''
+""",
+    "plain, vote of 3": """
 def solver(agent, task):
     return {"answer": most(say(agent, task, n=3, temperature=0.6))}
-''',
-    "JSON answer": '''
+""",
+    "JSON answer": """
 def solver(agent, task):
     return {"answer": ask(agent, [user(task)], ["answer"])[0]["answer"]}
-''',
-    "JSON reasoning, answer": '''
+""",
+    "JSON reasoning, answer": """
 def solver(agent, task):
     return {"answer": ask(agent, [user(task)], ["reasoning", "answer"], "Think step by step. " + RULE, 96)[0]["answer"]}
-''',
-    "JSON answer, vote of 3": '''
+""",
+    "JSON answer, vote of 3": """
 def solver(agent, task):
     replies = ask(agent, [user(task)], ["answer"], n=3, temperature=0.6)
     return {"answer": most([r["answer"].strip() for r in replies])}
-''',
-    "JSON answer, examples": '''
+""",
+    "JSON answer, examples": """
 def solver(agent, task):
     turns = [m for q, _, a in EXAMPLES for m in (user(q), {"role": "assistant", "content": '{"answer": "' + a + '"}'})]
     return {"answer": ask(agent, [*turns, user(task)], ["answer"])[0]["answer"]}
-''',
-    "expression": '''
+""",
+    "expression": """
 def solver(agent, task):
     return {"answer": compute(agent, ask(agent, [user(task)], ["expression"], EXPRESSION)[0]["expression"])}
-''',
-    "expression, examples": '''
+""",
+    "expression, examples": """
 def solver(agent, task):
     turns = [
         m for q, e, _ in EXAMPLES for m in (user(q), {"role": "assistant", "content": '{"expression": "' + e + '"}'})
     ]
     return {"answer": compute(agent, ask(agent, [*turns, user(task)], ["expression"], EXPRESSION)[0]["expression"])}
-''',
-    "expression, vote of 3": '''
+""",
+    "expression, vote of 3": """
 def solver(agent, task):
     replies = ask(agent, [user(task)], ["expression"], EXPRESSION, n=3, temperature=0.7)
     return {"answer": most([compute(agent, r["expression"]) for r in replies])}
-''',
-    "function": '''
+""",
+    "function": """
 def solver(agent, task):
     rule = "Write a Python function solution() that returns the answer."
     code = ask(agent, [user(task)], ["code"], rule, 72)[0]["code"]
@@ -102,25 +102,25 @@ def solver(agent, task):
         return {"answer": str(agent.execute_code(code))}
     except Exception:
         return {"answer": ""}
-''',
-    "refine": '''
+""",
+    "refine": """
 def solver(agent, task):
     first = ask(agent, [user(task)], ["answer"])[0]["answer"]
     shown = f"{task}\\nProposed answer: {first}"
     review = ask(agent, [user(shown)], ["feedback"], "Check the proposed answer and say what is wrong.")[0]["feedback"]
     return {"answer": ask(agent, [user(f"{shown}\\nReview: {review}")], ["answer"], "Correct it. " + RULE)[0]["answer"]}
-''',
-    "restate, then answer": '''
+""",
+    "restate, then answer": """
 def solver(agent, task):
     restated = ask(agent, [user(task)], ["restatement"], "Say the question again in simple words.")[0]["restatement"]
     return {"answer": ask(agent, [user(f"{task}\\nIn other words: {restated}")], ["answer"])[0]["answer"]}
-''',
-    "principles, then answer": '''
+""",
+    "principles, then answer": """
 def solver(agent, task):
     rule = "Name the operation that is needed. Do not solve it."
     hint = ask(agent, [user(task)], ["principle"], rule)[0]["principle"]
     return {"answer": ask(agent, [user(f"{task}\\nPrinciple: {hint}")], ["answer"])[0]["answer"]}
-''',
+""",
 }
 
 RECORDED_WORKFLOWS = {name: _HEAD + body for name, body in _BODIES.items()}

@@ -117,12 +117,15 @@ def _left_out() -> dict[str, Any]:
 
 
 def _dump(data: Any, indent: str = "") -> str:
-    """Write JSON with one domain a line."""
-    if not isinstance(data, dict) or not any(isinstance(value, dict) for value in data.values()):
-        return json.dumps(data, ensure_ascii=False) + ("" if indent else "\n")
+    """Write JSON with one domain, and one statement of the provenance, a line."""
     inner = indent + "  "
+    end = "" if indent else "\n"
+    if isinstance(data, list):
+        return "[\n" + ",\n".join(f"{inner}{json.dumps(v, ensure_ascii=False)}" for v in data) + f"\n{indent}]"
+    if not isinstance(data, dict) or not any(isinstance(value, dict) for value in data.values()):
+        return json.dumps(data, ensure_ascii=False) + end
     lines = ",\n".join(f"{inner}{json.dumps(key)}: {_dump(value, inner)}" for key, value in data.items())
-    return f"{{\n{lines}\n{indent}}}" + ("" if indent else "\n")
+    return f"{{\n{lines}\n{indent}}}{end}"
 
 
 async def measure_cells(wanted: Sequence[Cell], left_out: bool, count: int, progress: Progress) -> list[dict[str, Any]]:

@@ -54,6 +54,11 @@ class SimulatedExecutor:
         """Forget the items."""
         self._items.clear()
 
+    def most(self, request: ChatRequest) -> tuple[int, float | None]:
+        """Return upper estimates of (tokens, US dollars) of a request."""
+        prompt, written = count_prompt_tokens(request.messages), request.n * request.max_tokens
+        return prompt + written, dollars(self.profile.price, prompt, written)
+
     def answer(self, request: ChatRequest) -> ChatReply:
         """Answer one request at once.
 
