@@ -9,7 +9,7 @@ from w4s_gym.errors import ConfigError
 
 __all__ = ["make_policy"]
 
-_TINY_OPTIONS = {"prompt_style": "compact", "temperature": 0.7, "max_new_tokens": 320, "learning_rate": 1e-3}
+_TINY_OPTIONS = {"prompt_style": "compact", "temperature": 0.7, "max_new_tokens": 320, "learning_rate": 5e-4}
 """Options of the tiny meta-agent that differ from the defaults of `HFConfig`."""
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from w4s_gym.algos.base import Algorithm, Batch
@@ -107,7 +109,7 @@ class RegressionAgent(MetaAgent):
         self,
         policy: Policy,
         *,
-        replay: int = 1,
+        replay: int = 30,
         candidates: int = 5,
         episodes: int = 1,
         run: str = "",
@@ -117,7 +119,9 @@ class RegressionAgent(MetaAgent):
 
         Args:
             policy: the meta-agent; its weights change.
-            replay: number of latest iterations whose rows an update trains on (1: only the new ones).
+            replay: number of rows of earlier iterations, drawn at random, that an update trains on beside the new
+                ones. They keep rewards in the batch when all new ones are equal: regression on those alone is
+                imitation of the policy's own samples, which drifts.
             candidates: candidates a turn (m).
             episodes: episodes of one call of `collect`.
             run: `<algorithm>/<seed>`.
@@ -131,11 +135,11 @@ class RegressionAgent(MetaAgent):
             raise ConfigError(
                 f"{self.name} trains `tiny` or `hf:<model>`; the policy {policy.name} has no weights here"
             )
-        if replay < 1:
-            raise ConfigError(f"expected replay of at least 1 iteration; got {replay}")
+        if replay < 0:
+            raise ConfigError(f"expected replay of at least 0 rows; got {replay}")
         self._trained = policy
         self._replay = replay
-        self._recent: list[list[Row]] = []
+        self._earlier: list[Row] = []
         try:
             config = RegressionConfig(**{"lr": policy.config.learning_rate, **regression})
         except TypeError as error:
@@ -147,35 +151,40 @@ class RegressionAgent(MetaAgent):
         raise NotImplementedError
 
     def update(self, batch: Batch) -> dict[str, float]:
-        """Fit the rows of the latest iterations; rows without a reward never train.
+        """Fit the new rows and some earlier ones; rows without a reward never train.
 
         Returns:
             The trainer's figures, and `rows_masked`, the rows of this batch that could not be measured.
         """
-        self._recent = [*self._recent, batch.rows][-self._replay :]
-        texts = []
-        for row in (row for rows in self._recent for row in rows if row.reward is not None):
-            weight = self.weigh(row)
-            if weight is not None:
-                texts.append(WeightedText(row.messages, row.action, weight, row.truncated))
-        figures = self.trainer.fit(texts, derive_seed("update", self.run, self.progress.updates))
+        seed = derive_seed("update", self.run, self.progress.updates)
+        new, earlier = self._weighted(batch.rows), self._weighted(self._earlier)
+        drawn = Random(seed).sample(earlier, min(self._replay, len(earlier)))
+        figures = self.trainer.fit([*new, *drawn], seed)
+        self._earlier += batch.rows
         self._trained.weights_changed()
         self.progress = replace(self.progress, updates=self.progress.updates + 1)
         return {**figures, "rows_masked": float(sum(row.reward is None for row in batch.rows))}
 
+    def _weighted(self, rows: Sequence[Row]) -> list[WeightedText]:
+        weighted = []
+        for row in rows:
+            weight = None if row.reward is None else self.weigh(row)
+            if weight is not None:
+                weighted.append(WeightedText(row.messages, row.action, weight, row.truncated))
+        return weighted
+
     def save(self, folder: Path) -> None:
-        """Write weights, optimizer, replayed rows and progress."""
+        """Write weights, optimizer, earlier rows and progress."""
         super().save(folder)
         self._trained.save(folder / "policy")
         self.trainer.save(folder / "optimizer.pt")
-        for old in folder.glob("replay-*.jsonl"):
-            old.unlink()
-        for i, rows in enumerate(self._recent):
-            write_rows(folder / f"replay-{i:03}.jsonl", rows)
+        file = folder / "earlier.jsonl"
+        file.unlink(missing_ok=True)
+        write_rows(file, self._earlier)
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote; the run goes on as if it had not stopped."""
         super().load(folder)
         self._trained.load(folder / "policy")
         self.trainer.load(folder / "optimizer.pt")
-        self._recent = [list(read_rows(file)) for file in sorted(folder.glob("replay-*.jsonl"))]
+        self._earlier = list(read_rows(folder / "earlier.jsonl"))

@@ -39,7 +39,7 @@ def test_minari_round_trip(tmp_path, monkeypatch):
     to_minari(ROWS, "w4s/rows-v0")
     stored = minari.load_dataset("w4s/rows-v0")
     assert from_minari(stored) == ROWS
-    assert [episode.rewards[0] for episode in stored.iterate_episodes()][0] == 0.5
+    assert next(iter(stored.iterate_episodes())).rewards[0] == 0.5
 
 
 def test_a_column_without_any_value_keeps_its_type():

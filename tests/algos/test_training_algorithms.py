@@ -71,7 +71,7 @@ def test_what_could_not_be_measured_never_trains(kind, policy):
 
 
 def test_a_masked_candidate_has_no_part_in_its_group(policy):
-    """GRPO: the others all earned 1, so nothing can be learned; a missing reward taken for 0 would change the weights."""
+    """The others all earned 1, so there is nothing to learn; a missing reward taken for 0 would change the weights."""
     start = weights(policy)
     make(GRPO, policy).update(batch(1.0, 1.0, None))
     assert torch.equal(weights(policy), start)
@@ -110,9 +110,11 @@ def test_grpo_needs_a_group(policy):
         make(GRPO, policy, candidates=1)
 
 
-def test_replay_trains_on_the_rows_of_the_latest_iterations(policy):
-    agent = make(RLAO, policy, replay=2)
-    assert [agent.update(batch(1.0, 0.0, 0.0, episode=i))["rows"] for i in range(3)] == [3, 6, 6]
+def test_replay_adds_earlier_rows_that_could_be_measured(policy):
+    agent = make(RLAO, policy, replay=4)
+    batches = (batch(1.0, 0.0, None), batch(1.0, 0.0, 0.0, episode=1), batch(1.0, 0.0, 0.0, episode=2))
+    assert [agent.update(b)["rows"] for b in batches] == [2, 3 + 2, 3 + 4]
+    assert [make(RLAO, policy, replay=0).update(b)["rows"] for b in batches] == [2, 3, 3]
 
 
 @pytest.mark.parametrize("kind", TRAINED)
