@@ -1,0 +1,126 @@
+"""The commands `collect.py` and `train.py`, and the committed configurations of other meta-agents."""
+
+import json
+import sys
+from pathlib import Path
+
+import collect
+import pytest
+import torch
+import train
+from _training import read_config
+from train import TrainConfig
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from w4s_gym.algos.tiny.corpus import draw_rows
+from w4s_gym.algos.tiny.model import train_tokenizer
+from w4s_gym.algos.trajectory import read_rows
+from w4s_gym.errors import ConfigError
+
+CONFIGS = Path(train.__file__).parent / "configs"
+SMALL = {"max_turns": 1, "validation_size": 2, "test_size": 2, "max_repairs": 0}
+
+
+@pytest.fixture(scope="module")
+def random_qwen(tmp_path_factory):
+    """Folder of a very small untrained model of the architecture of Qwen2.5."""
+    folder = tmp_path_factory.mktemp("random_qwen")
+    tokenizer = train_tokenizer(row.action for row in draw_rows(60, 0))
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=16384,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        Qwen2ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def call(monkeypatch, module, *arguments):
+    monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, arguments)])
+    module.main()
+
+
+def smaller(path, model, folder):
+    """The committed configuration, with a random model in place of the large one and no server."""
+    config = read_config(TrainConfig, path)
+    options = json.loads(config.policy_options)
+    options.pop("server", None)
+    changes = {
+        "env": "W4S-GSMSymbolic-v0",
+        "env_options": {**json.loads(config.env_options), **SMALL, "executor": "sim:gpt-4o-mini"},
+        "policy": f"hf:{model}",
+        "policy_options": {**options, "max_new_tokens": 16},
+        "algo": config.algo,
+        "algo_options": json.loads(config.algo_options),
+        "candidates": 2,
+        "iterations": 2,
+    }
+    target = folder / "config.yaml"
+    target.write_text(json.dumps(changes))  # JSON is YAML
+    return target
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("*.yaml")))
+def test_committed_configurations_train_adapters(name, random_qwen, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "run"
+    call(monkeypatch, train, "--config", smaller(CONFIGS / name, random_qwen, tmp_path), "--out", out)
+    rows = list(read_rows(out / "rows.jsonl"))
+    assert len(rows) == 4 and all(row.truncated for row in rows)
+    curve = [json.loads(line) for line in (out / "curve.jsonl").read_text().splitlines()]
+    assert [record["rows"] for record in curve] == [2, 4]  # the second update replays the first
+    adapters = [p for p in (out / "state" / "policy").iterdir() if p.name.startswith("adapter_model")]
+    assert adapters and not (out / "state" / "policy" / "model.safetensors").exists()
+    assert "(simulated)" in capsys.readouterr().out
+
+
+def test_a_run_that_is_started_again_goes_on(random_llm_options, tmp_path, monkeypatch, capsys):
+    def start(out, iterations):
+        call(monkeypatch, train, "--out", out, "--iterations", iterations, *random_llm_options)
+        return (out / "rows.jsonl").read_text(), (out / "state" / "policy" / "model.safetensors").read_bytes()
+
+    whole = start(tmp_path / "whole", 2)
+    start(tmp_path / "parts", 1)
+    assert start(tmp_path / "parts", 2) == whole
+    assert "going on after iteration 1" in capsys.readouterr().out
+
+
+@pytest.fixture
+def random_llm_options(random_qwen):
+    policy = json.dumps({"prompt_style": "compact", "max_new_tokens": 16, "temperature": 1.0, "learning_rate": 1e-3})
+    return (
+        "--policy", f"hf:{random_qwen}", "--policy-options", policy,
+        "--env-options", json.dumps(SMALL), "--candidates", "2",
+    )  # fmt: skip
+
+
+def test_rows_that_were_collected_train_any_algorithm(random_llm_options, tmp_path, monkeypatch, capsys):
+    rows = tmp_path / "rows.jsonl"
+    call(monkeypatch, collect, "--out", rows, "--iterations", 1, *random_llm_options)
+    assert [row.run for row in read_rows(rows)] == ["collect/0"] * 2
+    for algo in ("rlao", "grpo"):
+        out = tmp_path / algo
+        call(monkeypatch, train, "--algo", algo, "--rows", rows, "--out", out, *random_llm_options)
+        assert "rows 2 " in capsys.readouterr().out
+        assert (out / "state" / "policy" / "model.safetensors").exists()
+
+
+def test_bad_configurations_are_refused(tmp_path, monkeypatch):
+    file = tmp_path / "config.yaml"
+    file.write_text("polcy: tiny")
+    with pytest.raises(ConfigError, match="polic"):
+        call(monkeypatch, train, "--config", file)
+    with pytest.raises(ConfigError, match="expected a YAML file"):
+        call(monkeypatch, train, "--config", tmp_path / "nothing.yaml")
+    with pytest.raises(ConfigError, match=r"collect\.py"):
+        call(monkeypatch, train, "--rows", tmp_path / "nothing.jsonl")
+    with pytest.raises(ConfigError, match="policy_options"):
+        call(monkeypatch, collect, "--policy-options", "[1]")
