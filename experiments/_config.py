@@ -39,13 +39,13 @@ class CompareConfig:
     """Turns of the design budget that every meta-agent gets at evaluation."""
     design_candidates: int = 1
     """Candidates a turn of the design budget."""
-    design_episodes: int = 8
+    design_episodes: int = 6
     """Independent design episodes of every meta-agent and seed."""
-    curve_turns: int = 4
+    curve_turns: int = 3
     """Longest design budget of the curve over turns (0: no curve)."""
-    validation_size: int = 64
+    validation_size: int = 48
     """Validation items."""
-    test_size: int = 200
+    test_size: int = 150
     """Test items (at most)."""
     env_options: str = "{}"
     """Further options of `gym.make`, as JSON."""
