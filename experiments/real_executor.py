@@ -142,6 +142,8 @@ class Options:
     """Executor that answers."""
     items: int = 40
     """Items per benchmark."""
+    benchmarks: tuple[str, ...] = tuple(BENCHMARKS)
+    """Kinds of items."""
     workflows: tuple[str, ...] = tuple(WORKFLOWS)
     """Names of workflows."""
     cache_folder: str = "runs/real_executor_cache"
@@ -190,9 +192,9 @@ def main(options: Options) -> None:
     for column in ("output tokens", "seconds", "malformed or empty", "failed"):
         table.add_column(column)
     with Sandbox() as sandbox:
-        for label, load in BENCHMARKS.items():
+        for label in options.benchmarks:
             benchmark = get_benchmark("ChainSum")
-            items = list(benchmark.load(size=options.items, **load))
+            items = list(benchmark.load(size=options.items, **BENCHMARKS[label]))
             for name in options.workflows:
                 evaluation, seconds = asyncio.run(evaluate(options, benchmark, items, name, sandbox))
                 line = row(label, name, evaluation, seconds)
