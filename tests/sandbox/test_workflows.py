@@ -86,6 +86,29 @@ def test_what_was_printed_is_kept_up_to_a_limit(run: Callable[..., RunOutcome]) 
     assert outcome.output.endswith("9998\n9999\n") and len(outcome.output) <= 100
 
 
+@pytest.mark.parametrize(
+    "messages",
+    ["'text'", "[]", "[5]", "[{'role': 'user'}]", "[{'role': 'robot', 'content': 'x'}]",
+
+     "[{'role': 'user', 'content': None}]",     "[{'role': 'user', 'content': [1]}]", "[{'role': 'user', 'content': 'x', 'name': 5}]",
+     "[{'role': 'user', 'content': 'x', 'gold': 1}]"],
+)  # fmt: skip
+def test_wrong_messages_are_refused_at_the_line_of_the_call(run: Callable[..., RunOutcome], messages: str) -> None:
+    """They never reach the host: a workflow cannot make its failure look like the infrastructure's."""
+    outcome = run(f"def solver(agent, task):\n    agent.call_llm(messages={messages})\n")
+    assert outcome.status == "error" and outcome.error is not None
+    assert (outcome.error.kind, outcome.error.line) == ("TypeError", 2) and "messages" in outcome.error.message
+
+
+def test_a_message_may_hold_numbers_tuples_and_parts(run: Callable[..., RunOutcome]) -> None:
+    async def handler(method: str, args: Any) -> Any:
+        return [m["content"] for m in args["messages"]]
+
+    messages = "({'role': 'user', 'content': 5}, {'role': 'user', 'content': [{'type': 'text', 'text': 'x'}]})"
+    outcome = run(f"def solver(agent, task):\n    return {{'answer': agent.call_llm(messages={messages})}}\n", handler)
+    assert outcome.value == {"answer": ["5", [{"type": "text", "text": "x"}]]}
+
+
 def test_a_failed_call_raises_inside_and_decides_the_status(run: Callable[..., RunOutcome]) -> None:
     async def handler(method: str, args: Any) -> Any:
         raise WorkflowCallError("BudgetExceeded", "no calls are left", status="budget")

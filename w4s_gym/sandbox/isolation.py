@@ -34,6 +34,7 @@ _PROCESS = (
 _OUTSIDE = (
     *_PROCESS,
     "read a file",
+    "read a file of the system",
     "look at a file",
     "write a file",
     "start a process",
@@ -47,7 +48,7 @@ _OUTSIDE = (
     "raise a limit",
     "stop the CPU clock",
 )
-_LANDLOCK = ("read a file", "write a file", "read the host's memory")
+_LANDLOCK = ("read a file", "read a file of the system", "write a file", "read the host's memory")
 _NAMESPACES = ("read a file", "look at a file", "write a file", "connect over TCP", "signal the host")
 
 

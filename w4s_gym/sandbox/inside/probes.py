@@ -36,6 +36,12 @@ def _read_file(targets: dict[str, Any]) -> None:
         file.read()
 
 
+def _read_system_file(targets: dict[str, Any]) -> None:
+    """No file permission stops this one, wherever temporary files lie."""
+    with open("/proc/self/status", "rb") as file:
+        file.read()
+
+
 def _stat_file(targets: dict[str, Any]) -> None:
     os.stat(targets["secret_file"])
 
@@ -134,6 +140,7 @@ def _hide_from_limits(targets: dict[str, Any]) -> None:
 
 _ATTACKS: dict[str, Callable[[dict[str, Any]], None]] = {
     "read a file": _read_file,
+    "read a file of the system": _read_system_file,
     "look at a file": _stat_file,
     "write a file": _write_file,
     "start a process": _fork,

@@ -12,6 +12,8 @@ MAX_RESPONSES = 64
 MAX_MESSAGES = 512
 """Most chat messages in one call."""
 
+_MESSAGE_KEYS = {"role", "content", "name", "tool_calls", "tool_call_id"}
+
 Check = Callable[[Any], str]
 """Returns what was expected, or "" when the value is right."""
 
@@ -33,6 +35,14 @@ def _messages(value: Any) -> str:
     for message in value:
         if type(message) is not dict or type(message.get("role")) is not str or "content" not in message:
             return expected
+        if not set(message) <= _MESSAGE_KEYS:
+            return f"messages with no other keys than {', '.join(sorted(_MESSAGE_KEYS))}"
+        content = message["content"]
+        parts = type(content) is list and all(type(p) is dict and type(p.get("type")) is str for p in content)
+        if not parts and type(content) is not str and not (content is None and "tool_calls" in message):
+            return "messages whose content is a str"
+        if any(type(message.get(key, "")) is not str for key in ("name", "tool_call_id")):
+            return "messages whose name and tool_call_id are str"
         if message["role"] not in ("system", "user", "assistant", "tool", "developer"):
             return "messages with the role 'system', 'user', 'assistant' or 'tool'"
     return ""
