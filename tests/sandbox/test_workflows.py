@@ -90,7 +90,8 @@ def test_what_was_printed_is_kept_up_to_a_limit(run: Callable[..., RunOutcome]) 
     "messages",
     ["'text'", "[]", "[5]", "[{'role': 'user'}]", "[{'role': 'robot', 'content': 'x'}]",
 
-     "[{'role': 'user', 'content': None}]",     "[{'role': 'user', 'content': [1]}]", "[{'role': 'user', 'content': 'x', 'name': 5}]",
+     "[{'role': 'user', 'content': None}]", "[{'role': 'user', 'content': [1]}]",
+     "[{'role': 'user', 'content': 'x', 'name': 5}]",
      "[{'role': 'user', 'content': 'x', 'gold': 1}]"],
 )  # fmt: skip
 def test_wrong_messages_are_refused_at_the_line_of_the_call(run: Callable[..., RunOutcome], messages: str) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 from w4s_gym.errors import SandboxUnavailable
 from w4s_gym.sandbox import bubblewrap
 from w4s_gym.sandbox.child import Child, Ending, Slots
+from w4s_gym.sandbox.code_tests import run_pair
 from w4s_gym.sandbox.config import IsolationReport, SandboxConfig
 from w4s_gym.sandbox.isolation import accept, probe
-from w4s_gym.sandbox.test_runs import run_pair
 from w4s_gym.sandbox.types import (
     PROGRAM_LIMITS,
     CallHandler,
