@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,6 +20,7 @@ from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import ConfigError, W4SError
 
 Config = TypeVar("Config")
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,13 @@ def read_config(kind: type[Config], path: Path) -> Config:
     known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
     if not isinstance(values, dict) or not set(values) <= known:
         raise ConfigError(f"{path}: expected a mapping with some of the keys {', '.join(sorted(known))}")
-    plain = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in values.items()}
+    plain = {key: json.dumps(_numbers(value)) if isinstance(value, dict) else value for key, value in values.items()}
     return kind(**plain)
+
+
+def _numbers(values: dict[str, Any]) -> dict[str, Any]:
+    """Read `2e-5` as a number: YAML 1.1 takes it for a text, since it has no dot."""
+    return {k: float(v) if isinstance(v, str) and _EXPONENT.fullmatch(v) else v for k, v in values.items()}
 
 
 def command_line(kind: type[Config], description: str) -> Config:

@@ -26,7 +26,7 @@ def server():
             text = f"{body['model']}: {body['messages'][-1]['content']}"
             choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "length"}
             choices = [{"index": i, **choice} for i in range(body.get("n") or 1)]
-            usage = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
+            usage = {"prompt_tokens": 3, "completion_tokens": 7 * len(choices), "total_tokens": 3 + 7 * len(choices)}
             self.reply(200, {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"],
                              "choices": choices, "usage": usage})  # fmt: skip
 
@@ -64,7 +64,7 @@ def test_an_endpoint_writes_m_texts_for_each_conversation(server):
 
 def test_a_served_policy_sends_its_adapters_before_it_samples_and_after_each_change(server, random_llm):
     url, seen = server
-    policy = make_policy(f"hf:{random_llm}", lora_rank=2, max_new_tokens=8, server=url)
+    policy = make_policy(f"hf:{random_llm}", lora_rank=2, max_new_tokens=7, server=url)
     assert policy.sample([ask("one")], 2, seed=0)[0][0].text == "w4s-1: one"
     policy.sample([ask("two")], 1, seed=0)
     assert [(method, body["lora_name"]) for method, body in seen["adapters"]] == [("load_lora_adapter", "w4s-1")]
@@ -79,6 +79,6 @@ def test_a_served_policy_sends_its_adapters_before_it_samples_and_after_each_cha
 def test_a_server_without_adapters_is_named(server, random_llm):
     url, seen = server
     seen["refuse"] = True
-    policy = make_policy(f"hf:{random_llm}", lora_rank=2, max_new_tokens=8, server=url)
+    policy = make_policy(f"hf:{random_llm}", lora_rank=2, max_new_tokens=7, server=url)
     with pytest.raises(ExecutorUnavailable, match="--enable-lora"):
         policy.sample([ask("one")], 1, seed=0)

@@ -8,6 +8,7 @@ import collect
 import pytest
 import torch
 import train
+import yaml
 from _training import read_config
 from train import TrainConfig
 from transformers import Qwen2Config, Qwen2ForCausalLM
@@ -65,7 +66,7 @@ def smaller(path, model, folder):
         "iterations": 2,
     }
     target = folder / "config.yaml"
-    target.write_text(json.dumps(changes))  # JSON is YAML
+    target.write_text(yaml.safe_dump(changes))
     return target
 
 
@@ -111,6 +112,12 @@ def test_rows_that_were_collected_train_any_algorithm(random_llm_options, tmp_pa
         call(monkeypatch, train, "--algo", algo, "--rows", rows, "--out", out, *random_llm_options)
         assert "rows 2 " in capsys.readouterr().out
         assert (out / "state" / "policy" / "model.safetensors").exists()
+
+
+def test_numbers_with_an_exponent_are_numbers(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("policy_options:\n  learning_rate: 2e-5\n  top_p: 1.0\n")
+    assert json.loads(read_config(TrainConfig, file).policy_options) == {"learning_rate": 2e-5, "top_p": 1.0}
 
 
 def test_bad_configurations_are_refused(tmp_path, monkeypatch):
