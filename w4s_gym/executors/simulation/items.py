@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from w4s_gym.benchmark import Item
 from w4s_gym.executors.simulation.answers import answer_family, as_number
 from w4s_gym.executors.simulation.noise import Stream, digest
 from w4s_gym.executors.simulation.profile import Domain, Profile
+
+T = TypeVar("T", float, str)
 
 Artefact = Literal["restate", "principle", "expert", "sound", "faulty"]
 
@@ -128,8 +130,8 @@ class ItemModel:
             places = {letter: i for i, letter in enumerate(self.answers)}
             return lambda text: _tally(places, _LETTER.findall(LABEL.sub("\n", text)))
         numbers = [as_number(a) for a in self.answers]
-        if self.item.kind == "number" and all(n is not None for n in numbers):
-            by_value = {n: i for i, n in reversed(list(enumerate(numbers)))}
+        if self.item.kind == "number" and None not in numbers:
+            by_value = {n: i for i, n in reversed(list(enumerate(numbers))) if n is not None}
 
             def count_numbers(text: str) -> Shown:
                 return _tally(by_value, [float(n.replace(",", "")) for n in _values(text)])
@@ -178,11 +180,11 @@ def _values(text: str) -> Iterator[str]:
             yield match.group()
 
 
-def _tally(places: dict[float, int] | dict[str, int], values: list[float] | list[str]) -> Shown:
+def _tally(places: Mapping[T, int], values: Iterable[T]) -> Shown:
     found = []
     others = set()
     for value in values:
-        place = places.get(value)  # type: ignore[call-overload]
+        place = places.get(value)
         if place is None:
             others.add(value)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from w4s_gym.executors.simulation.noise import Stream
 
@@ -61,6 +62,7 @@ def mutants(source: str, entry_point: str | None, count: int, stream: Stream) ->
 
 
 Edit = Callable[[list[ast.AST]], None]
+"""Changes one node, found by its position in `ast.walk`, which is the same in a deep copy."""
 
 
 def _shuffled(edits: list[Edit], stream: Stream) -> list[Edit]:
@@ -69,28 +71,20 @@ def _shuffled(edits: list[Edit], stream: Stream) -> list[Edit]:
 
 
 def _subtle_edits(tree: ast.Module) -> Iterator[Edit]:
-    """Yield edits by position in `ast.walk`, which is the same in a deep copy."""
+    places = {id(node): at for at, node in enumerate(ast.walk(tree))}
     for at, node in enumerate(ast.walk(tree)):
         if isinstance(node, ast.Compare) and type(node.ops[0]) in _COMPARE:
-            compared = _COMPARE[type(node.ops[0])]
-            yield lambda nodes, at=at, op=compared: _set_operator(nodes[at], op())
+            yield partial(_set, at, "ops", [_COMPARE[type(node.ops[0])](), *node.ops[1:]])
         elif isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
-            operator = _ARITHMETIC[type(node.op)]
-            yield lambda nodes, at=at, op=operator: setattr(nodes[at], "op", op())
+            yield partial(_set, at, "op", _ARITHMETIC[type(node.op)]())
         elif isinstance(node, ast.BoolOp):
-            other = ast.Or() if isinstance(node.op, ast.And) else ast.And()
-            yield lambda nodes, at=at, op=other: setattr(nodes[at], "op", op)
+            yield partial(_set, at, "op", ast.Or() if isinstance(node.op, ast.And) else ast.And())
         elif isinstance(node, ast.Constant) and type(node.value) is int:
-            yield lambda nodes, at=at, value=node.value + 1: setattr(nodes[at], "value", value)
+            yield partial(_set, at, "value", node.value + 1)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _CALLS:
-            yield lambda nodes, at=at, name=_CALLS[node.func.id]: setattr(nodes[at].func, "id", name)  # type: ignore[attr-defined]
+            yield partial(_set, places[id(node.func)], "id", _CALLS[node.func.id])
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CALLS:
-            yield lambda nodes, at=at, name=_CALLS[node.func.attr]: setattr(nodes[at].func, "attr", name)  # type: ignore[attr-defined]
-
-
-def _set_operator(node: ast.AST, operator: ast.cmpop) -> None:
-    assert isinstance(node, ast.Compare)
-    node.ops[0] = operator
+            yield partial(_set, places[id(node.func)], "attr", _CALLS[node.func.attr])
 
 
 def _return_edits(tree: ast.Module, entry_point: str | None) -> Iterator[Edit]:
@@ -103,9 +97,9 @@ def _return_edits(tree: ast.Module, entry_point: str | None) -> Iterator[Edit]:
     for at, node in enumerate(ast.walk(tree)):
         if id(node) in inside and isinstance(node, ast.Return) and node.value is not None:
             for wrap in ("[{}]", "({}, None)", "str({}) + ' '", "not {}"):
-                yield lambda nodes, at=at, wrap=wrap: _wrap_return(nodes[at], wrap)
+                wrapped = ast.parse(wrap.format(f"({ast.unparse(node.value)})"), mode="eval").body
+                yield partial(_set, at, "value", wrapped)
 
 
-def _wrap_return(node: ast.AST, wrap: str) -> None:
-    assert isinstance(node, ast.Return) and node.value is not None
-    node.value = ast.parse(wrap.format(f"({ast.unparse(node.value)})"), mode="eval").body
+def _set(at: int, name: str, value: object, nodes: list[ast.AST]) -> None:
+    setattr(nodes[at], name, value)

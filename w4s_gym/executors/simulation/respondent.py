@@ -37,6 +37,8 @@ _ONE_SOLUTION = 2
 _MISLED = -1.0
 """Log-odds of the right answer for a reader who misread the question: it looks wrong."""
 _JUDGE_NOISE = 0.5
+_TRANSLATED = 0.4
+"""Share of the language's loss that a translation gives back; it is the executor's own translation."""
 _INLINE = 0.6
 """Strength of a restatement or of principles written in the same reply, against those of an earlier call."""
 
@@ -121,7 +123,7 @@ def _context_gain(model: ItemModel, reading: Reading, kind: Literal["restate", "
     """Gain from a restatement or principles: an earlier call's in full, the same reply's in part, never twice."""
     gain = model.domain.restate if kind == "restate" else model.domain.principle
     if kind == "restate":
-        gain += 0.6 * model.language_loss  # a translation gives most of the loss back
+        gain += _TRANSLATED * model.language_loss
     if kind in reading.artefacts:
         return gain
     return _INLINE * gain if kind in _before_answer(reading) else 0.0
