@@ -68,11 +68,6 @@ def solver(agent, task):
 def solver(agent, task):
     return {"answer": ask(agent, [user(task)], ["reasoning", "answer"], "Think step by step. " + RULE, 96)[0]["answer"]}
 """,
-    "JSON answer, vote of 3": """
-def solver(agent, task):
-    replies = ask(agent, [user(task)], ["answer"], n=3, temperature=0.6)
-    return {"answer": most([r["answer"].strip() for r in replies])}
-""",
     "JSON answer, examples": """
 def solver(agent, task):
     turns = [m for q, _, a in EXAMPLES for m in (user(q), {"role": "assistant", "content": '{"answer": "' + a + '"}'})]
@@ -88,11 +83,6 @@ def solver(agent, task):
         m for q, e, _ in EXAMPLES for m in (user(q), {"role": "assistant", "content": '{"expression": "' + e + '"}'})
     ]
     return {"answer": compute(agent, ask(agent, [*turns, user(task)], ["expression"], EXPRESSION)[0]["expression"])}
-""",
-    "expression, vote of 3": """
-def solver(agent, task):
-    replies = ask(agent, [user(task)], ["expression"], EXPRESSION, n=3, temperature=0.7)
-    return {"answer": most([compute(agent, r["expression"]) for r in replies])}
 """,
     "function": """
 def solver(agent, task):
