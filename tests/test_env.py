@@ -247,6 +247,7 @@ def test_journal_has_every_evaluation(toy_env, right_in, tmp_path):
     kinds = [r["kind"] for r in records]
     assert kinds == ["evaluation", "reset", "evaluation", "candidate", "turn"]
     assert all(r["simulated"] and r["split"] for r in records)
+    assert records[1]["isolation"] == env.reset()[1]["isolation"] and records[1]["isolation"]["level"] != ""
 
 
 @pytest.mark.parametrize(

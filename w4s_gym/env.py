@@ -17,7 +17,7 @@ from w4s_gym.benchmark import Item, get_benchmark
 from w4s_gym.errors import BudgetExceeded, ConfigError, ExecutorUnavailable, ProtocolError
 from w4s_gym.evaluation import EvaluationLimits, Evaluator
 from w4s_gym.executors import Executor, Usage, make_executor
-from w4s_gym.info import build_info
+from w4s_gym.info import build_info, isolation_view
 from w4s_gym.journal import Journal
 from w4s_gym.ledger import Caps, Ledger
 from w4s_gym.measure import Measurer, evaluation_view
@@ -254,7 +254,13 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         self._pending = None
         self._over = False
         self._chat = opening_messages(self._state, self._prompt_style)
-        self._record("reset", seed=seed, draw=self._draw, seeds={a.name: a.accuracy for a in history})
+        self._record(
+            "reset",
+            seed=seed,
+            draw=self._draw,
+            seeds={a.name: a.accuracy for a in history},
+            isolation=isolation_view(self.sandbox.report()),
+        )
         if self.render_mode == "human":
             self.render()
         return render_text(self._chat), self._info(None)
@@ -539,7 +545,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
 
     def _info(self, candidate: Candidate | None) -> dict[str, Any]:
         return build_info(
-            self.messages, self.state, candidate, self._episode.usage, self.split.hash, self.sandbox.report().level
+            self.messages, self.state, candidate, self._episode.usage, self.split.hash, self.sandbox.report()
         )
 
     def _record(self, kind: str, **data: Any) -> None:

@@ -7,12 +7,18 @@ from typing import Any, get_args
 from w4s_gym.executors.base import Usage
 from w4s_gym.prompts import Message
 from w4s_gym.results import Candidate, Evaluation
+from w4s_gym.sandbox import IsolationReport
 from w4s_gym.sandbox.types import Status
 from w4s_gym.state import DesignState
 
 
 def build_info(
-    messages: list[Message], state: DesignState, candidate: Candidate | None, usage: Usage, split: str, isolation: str
+    messages: list[Message],
+    state: DesignState,
+    candidate: Candidate | None,
+    usage: Usage,
+    split: str,
+    isolation: IsolationReport,
 ) -> dict[str, Any]:
     """Describe the state and what the last action led to.
 
@@ -22,7 +28,7 @@ def build_info(
         candidate: the action's candidate; None after `reset`.
         usage: usage of the episode so far.
         split: hash of the split.
-        isolation: level that the sandbox holds.
+        isolation: what the sandbox holds.
 
     Returns:
         `messages`, `state`, `evaluation`, `usage`, `split`, `isolation`, `simulated`. Figures that do not exist are 0
@@ -35,9 +41,14 @@ def build_info(
         "evaluation": _candidate_view(candidate),
         "usage": usage_view(usage),
         "split": split,
-        "isolation": isolation,
+        "isolation": isolation_view(isolation),
         "simulated": state.card.simulated,
     }
+
+
+def isolation_view(report: IsolationReport) -> dict[str, Any]:
+    """The level that holds, why not a higher one, and whether running below the required one was allowed."""
+    return {"level": report.level, "why_not_higher": report.why_not_higher, "unsafe": report.unsafe}
 
 
 def usage_view(usage: Usage) -> dict[str, Any]:
