@@ -34,7 +34,13 @@ TRAINING_SHARE = 0.6
 
 
 def make_environment(
-    config: CompareConfig, prompt_style: str, max_turns: int, share: float = 1.0, racing: bool = False
+    config: CompareConfig,
+    prompt_style: str,
+    max_turns: int,
+    *,
+    share: float = 1.0,
+    racing: bool = False,
+    folder: Path | None = None,
 ) -> WorkflowDesignEnv:
     """Make the environment of a comparison.
 
@@ -44,11 +50,14 @@ def make_environment(
         max_turns: length of an episode.
         share: share of a cell's dollars that it may spend, if there is a limit.
         racing: end the validation of candidates that can hardly earn a reward.
+        folder: folder of the cell; keeps the replies of an executor that costs money or time, so that a cell that is
+            computed again after an interruption pays nothing twice.
 
     Raises:
         ConfigError: an option cannot be used.
     """
-    options = {**config.environment_options(share), "prompt_style": prompt_style, "max_turns": max_turns}
+    responses = None if folder is None or config.executor.startswith("sim:") else folder / "responses"
+    options = {**config.environment_options(share, responses), "prompt_style": prompt_style, "max_turns": max_turns}
     if racing:
         options["racing"] = {}
     env = gym.make(config.env, disable_env_checker=True, **options).unwrapped
@@ -76,13 +85,13 @@ def run_cell(
     clock = _Clock()
     designer, policy, algorithm = _make(config, algo, seed, tokens_per_item, report)
     style = policy.prompt_style if policy else "compact"
-    env = make_environment(config, style, config.turns, TRAINING_SHARE, config.racing)
+    env = make_environment(config, style, config.turns, share=TRAINING_SHARE, racing=config.racing, folder=folder)
     try:
         trained = train([env], algorithm, config, config.budget, seed, folder, report, clock)
     finally:
         env.close()
     meta_agent = policy if designer.meta_agent else None
-    measured = measure(config, meta_agent, trained.best, seed, report)
+    measured = measure(config, meta_agent, trained.best, seed, folder, report)
     return {**trained.record(), **measured, "seconds": clock.stop()}
 
 
@@ -111,15 +120,19 @@ def run_transfer_cell(
     budget = config.budget if find_designer(algo).trains else 0
     share = TRAINING_SHARE / len(trained_on)
     style = policy.prompt_style
-    configs = [replace(config, env=name) for name in trained_on]
-    envs = [make_environment(each, style, config.turns, share, config.racing) for each in configs]
+    envs = [
+        make_environment(
+            replace(config, env=name), style, config.turns, share=share, racing=config.racing, folder=folder
+        )
+        for name in trained_on
+    ]
     try:
         trained = train(envs, algorithm, config, budget, seed, folder, report, clock)
     finally:
         for env in envs:
             env.close()
     share = (1 - TRAINING_SHARE) / len(targets)
-    measured = {name: measure(replace(config, env=name), policy, None, seed, report, share) for name in targets}
+    measured = {name: measure(replace(config, env=name), policy, None, seed, folder, report, share) for name in targets}
     return {**trained.record(), "targets": measured, "seconds": clock.stop()}
 
 
@@ -146,12 +159,12 @@ def _make(
 ) -> tuple[Designer, Policy | None, Algorithm]:
     designer = find_designer(algo)
     report("loading", 0.0)
-    policy = load_policy(config.policy) if designer.needs_policy else None
+    policy = load_policy(config) if designer.needs_policy else None
     setup = Setup(policy, config.candidates, f"{algo}/{seed}", seed, tokens_per_item, config.options_of(algo))
     return designer, policy, designer.make(setup)
 
 
-def load_policy(spec: str) -> Policy:
+def load_policy(config: CompareConfig) -> Policy:
     """Make the meta-agent; its arithmetic is done by one thread, so that results do not depend on the machine's load.
 
     Raises:
@@ -159,11 +172,11 @@ def load_policy(spec: str) -> Policy:
     """
     from w4s_gym.algos import make_policy
 
-    if not spec.startswith("openai:"):
+    if not config.policy.startswith("openai:"):
         import torch
 
         torch.set_num_threads(1)
-    return make_policy(spec)
+    return make_policy(config.policy, **config.options_of_policy())
 
 
 @dataclass(frozen=True)
@@ -236,6 +249,7 @@ def measure(
     meta_agent: Policy | None,
     found: tuple[str, float] | None,
     seed: int,
+    folder: Path,
     report: Report,
     share: float = 1 - TRAINING_SHARE,
 ) -> dict[str, Any]:
@@ -246,6 +260,7 @@ def measure(
         meta_agent: asked for designs; None for designers that only search.
         found: best workflow of the search with its validation accuracy, if there was a search.
         seed: seed of the cell; design episodes and draws are the same for all designers.
+        folder: folder of the cell.
         report: told what is being done.
         share: share of the cell's dollars that this may cost, if there is a limit.
 
@@ -253,7 +268,8 @@ def measure(
         `search` and `design` where they apply, and `workflows`.
     """
     style = meta_agent.prompt_style if meta_agent else "compact"
-    env = make_environment(config, style, max(config.design_turns, config.curve_turns), share)
+    turns = max(config.design_turns, config.curve_turns)
+    env = make_environment(config, style, turns, share=share, folder=folder)
     try:
         tested = _Tested(env, seed)
         result: dict[str, Any] = {}

@@ -47,6 +47,8 @@ class CompareConfig:
     """Validation items."""
     test_size: int = 150
     """Test items (at most)."""
+    policy_options: str = "{}"
+    """Options of the meta-agent, as JSON, for instance `{"lora_rank": 16}`."""
     env_options: str = "{}"
     """Further options of `gym.make`, as JSON."""
     algo_options: str = "{}"
@@ -82,7 +84,7 @@ class CompareConfig:
             raise ConfigError(f"expected --max-dollars of at least 0; got {self.max_dollars}")
         if not self.algos:
             raise ConfigError("expected at least one designer in --algos; got none")
-        for name in ("env_options", "algo_options"):
+        for name in ("policy_options", "env_options", "algo_options"):
             _json_object(name, getattr(self, name))
 
     @property
@@ -91,11 +93,12 @@ class CompareConfig:
         values = {name: value for name, value in asdict(self).items() if name not in _NOT_MEASURED}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
-    def environment_options(self, share: float = 1.0) -> dict[str, Any]:
+    def environment_options(self, share: float = 1.0, responses: Path | None = None) -> dict[str, Any]:
         """Options of `gym.make` but for prompt style and length of an episode.
 
         Args:
             share: share of a cell's dollars that the environment may spend.
+            responses: folder of the response cache; simulated executors, which cost nothing, need none.
         """
         dollars = self.max_dollars / (len(self.algos) * self.seeds) * share
         return {
@@ -103,8 +106,13 @@ class CompareConfig:
             "validation_size": self.validation_size,
             "test_size": self.test_size,
             **({"budget": {"dollars": dollars}} if dollars else {}),
+            **({"executor_config": {"cache_folder": str(responses)}} if responses else {}),
             **_json_object("env_options", self.env_options),
         }
+
+    def options_of_policy(self) -> dict[str, Any]:
+        """Options of the meta-agent."""
+        return _json_object("policy_options", self.policy_options)
 
     def options_of(self, algo: str) -> dict[str, Any]:
         """Options of one algorithm."""

@@ -99,8 +99,9 @@ def run_study(folder: RunFolder, cells: Sequence[CellSpec], workers: int) -> boo
     """
     done = {(r["variant"], r["algo"], r["seed"]): r["result"] for r in folder.records("cell")}
     missing = [cell for cell in cells if cell.key not in done]
-    for policy in dict.fromkeys(c.config.policy for c in missing if find_designer(c.algo).needs_policy):
-        _prepare_policy(policy)
+    configs = [cell.config for cell in missing if find_designer(cell.algo).needs_policy]
+    for config in {(c.policy, c.policy_options): c for c in configs}.values():
+        _prepare_policy(config)
     with folder.journal() as journal, _progress() as bars:
         board = _Board(bars, total=len(cells), done=len(cells) - len(missing))
         by_name = {cell.name: cell for cell in missing}
@@ -148,14 +149,15 @@ def _tokens_to_match(cell: CellSpec, done: dict[tuple[str, str, int], Any]) -> f
     return found[max(names, key=lambda name: found[name]["validation"])]["tokens_per_item"] if names else None
 
 
-def _prepare_policy(spec: str) -> None:
+def _prepare_policy(config: CompareConfig) -> None:
     """Load the meta-agent once: a tiny one is built and cached before several processes ask for it."""
     from w4s_gym.algos import make_policy
 
     start = time.monotonic()
-    console.print(f"Meta-agent {spec}: loading (the tiny one is trained once, for a minute or two, and cached) ...")
-    make_policy(spec)
-    console.print(f"Meta-agent {spec}: ready after {time.monotonic() - start:.0f} s")
+    name = config.policy
+    console.print(f"Meta-agent {name}: loading (the tiny one is trained once, for a minute or two, and cached) ...")
+    make_policy(name, **config.options_of_policy())
+    console.print(f"Meta-agent {name}: ready after {time.monotonic() - start:.0f} s")
 
 
 def _progress() -> Progress:

@@ -47,7 +47,7 @@ class GrammarPolicy:
 
 @pytest.fixture(autouse=True)
 def grammar_policy(monkeypatch):
-    monkeypatch.setattr("w4s_gym.algos.make_policy", lambda spec: GrammarPolicy())
+    monkeypatch.setattr("w4s_gym.algos.make_policy", lambda spec, **options: GrammarPolicy())
 
 
 def small(run_dir, **options):
@@ -62,7 +62,7 @@ def table(run_dir):
 def finished(tmp_path_factory):
     """A run of every kind of designer that needs no training."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("w4s_gym.algos.make_policy", lambda spec: GrammarPolicy())
+        patch.setattr("w4s_gym.algos.make_policy", lambda spec, **options: GrammarPolicy())
         path = tmp_path_factory.mktemp("runs") / "whole"
         assert compare.main(small(path, algos=("untrained", "seed", "random_edits", "cot_sc"))) == 0
         return path
