@@ -22,8 +22,8 @@ def cache_root() -> Path:
 def make_once(name: str, build: Callable[[Path], object]) -> Path:
     """Return the folder `name` of the cache, building it first if there is none.
 
-    Processes that ask at the same time wait for the one that builds. A build that fails or is interrupted leaves
-    nothing behind.
+    Processes that ask at the same time wait for the one that builds. A build that fails leaves nothing behind; what a
+    killed one leaves is never taken for the result, and the next one removes it.
 
     Args:
         name: name of the folder; it must change with everything the contents depend on.
@@ -36,6 +36,8 @@ def make_once(name: str, build: Callable[[Path], object]) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / f"{name}.lock"):
         if not folder.exists():
+            for stale in root.glob(f"{name}-*"):  # of a process that was killed: the lock says that nobody builds
+                shutil.rmtree(stale, ignore_errors=True)
             scratch = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=root))
             try:
                 build(scratch)

@@ -28,13 +28,14 @@ BENCHMARKS = (
     "DROP",
     "HotpotQA",
     "MMLUPro",
+    "GPQA",
     "MATH",
     "ChainSum",
     "Custom",
 )
 """Names that prompts of the warm start carry; they are never tied to a workflow."""
 EXECUTORS = ("sim:gpt-4o-mini", "sim:gpt-3.5-turbo", "sim:gpt-4o", "local:smollm2-135m", "openai:gpt-4o-mini")
-SEED_NAMES = ("cot", "cot_sc", "code", "direct", "self_refine", "debate", "step_back", "roles")
+SEED_NAMES = ("CoT", "CoT-SC", "ProgramOfThought", "IO", "Self-Refine", "LLM-Debate", "Step-back", "Dynamic-roles")
 SEED_WORKFLOWS = (
     """\
 def solver(agent, task):

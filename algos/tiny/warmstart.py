@@ -16,7 +16,7 @@ from w4s_gym.algos.tiny.corpus import draw_rows
 from w4s_gym.algos.tiny.model import make_model, train_tokenizer
 
 _THREADS = 1
-"""Fixed, so that sums, and with them the weights, do not depend on the number of cores; two threads gain little."""
+"""Fixed, so that sums, and with them the weights, do not depend on the number of cores."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class WarmStartConfig:
 
 
 def tiny_folder(config: WarmStartConfig | None = None, progress: bool = True) -> Path:
-    """Return the folder of the tiny meta-agent, building it first if there is none (about a minute on 2 cores).
+    """Return the folder of the tiny meta-agent, building it first if there is none (one to two minutes).
 
     Args:
         config: how to make it.
