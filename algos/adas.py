@@ -233,7 +233,7 @@ class Adas(Algorithm):
         if self.config.context == "none":
             return []
         random = Random(derive_seed("adas-parents", self._seed or 0, self.generation))
-        pool, chosen = list(self.archive), []
+        pool, chosen = list(self.archive), list[Design]()
         while pool and len(chosen) < self.config.parents:
             design = random.choices(pool, [d.accuracy + 1e-6 for d in pool])[0]
             pool.remove(design)

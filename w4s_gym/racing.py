@@ -111,7 +111,7 @@ class Race:
         posteriors = []
         for stratum, expected in self._expected.items():
             members = np.flatnonzero(self._strata == stratum)
-            seen = [scores[i] for i in members if i in scores]
+            seen = [scores[i] for i in members.tolist() if i in scores]
             if len(seen) == len(members):
                 continue
             # Fractional scores count as fractions of a solved item: more spread than they have, so fewer kills.
