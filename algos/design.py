@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from w4s_gym.algos.policy import Message, Policy
 from w4s_gym.algos.seeding import derive_seed
+from w4s_gym.candidates import best_candidate
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.executors.base import Usage
 from w4s_gym.results import Candidate
@@ -68,7 +69,7 @@ def design_episodes(
             for place, episode in enumerate(group):
                 own = measured[place * candidates : (place + 1) * candidates]
                 done[episode].append(tuple(own))
-                paths[episode].append(_winner(own))
+                paths[episode].append(own[best_candidate(own)])
     return [DesignEpisode(tuple(turns)) for turns in done]
 
 
@@ -96,9 +97,3 @@ def _replay(env: WorkflowDesignEnv, seed: int, path: Sequence[Candidate]) -> Non
     env.reset(seed=seed)
     for candidate in path:
         env.advance(candidate)
-
-
-def _winner(candidates: Sequence[Candidate]) -> Candidate:
-    """Return the candidate that advances the state: the rule of `WorkflowDesignEnv.step_best_of`."""
-    rank = {"evaluated": 3, "skipped": 2, "needs_repair": 1, "infrastructure": 0}
-    return max(candidates, key=lambda c: (rank[c.status], c.accuracy or 0.0))

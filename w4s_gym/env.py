@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -12,29 +11,28 @@ from typing import Any
 import gymnasium as gym
 
 from w4s_gym._loop import run_sync
-from w4s_gym.action import parse_action
 from w4s_gym.benchmark import Item, get_benchmark
-from w4s_gym.errors import BudgetExceeded, ConfigError, ExecutorUnavailable, ProtocolError
+from w4s_gym.candidates import CandidateTrials, best_candidate, candidate_view
+from w4s_gym.errors import ConfigError, ProtocolError
 from w4s_gym.evaluation import EvaluationLimits, Evaluator
-from w4s_gym.executors import Executor, Usage, make_executor
+from w4s_gym.executors import Executor, make_executor
 from w4s_gym.info import build_info, isolation_view
 from w4s_gym.journal import Journal
 from w4s_gym.ledger import Caps, Ledger
-from w4s_gym.measure import Measurer, evaluation_view
+from w4s_gym.measure import Measurer
+from w4s_gym.options import from_fields
 from w4s_gym.prompts import (
     Message,
     PromptStyle,
     feedback_message,
     opening_messages,
     render_text,
-    repair_message,
 )
 from w4s_gym.racing import Race, RacingRule, Saving
 from w4s_gym.render import render_episode
 from w4s_gym.results import Candidate, Evaluation
 from w4s_gym.reward import RewardRule
 from w4s_gym.sandbox import Sandbox, SandboxConfig
-from w4s_gym.sandbox.types import ErrorReport
 from w4s_gym.spaces import UnicodeText
 from w4s_gym.splits import Split, SplitKind, make_split
 from w4s_gym.state import Attempt, DesignState, FailureCase, TaskCard
@@ -132,16 +130,18 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         self._self_test = self_test
         self._feedback_cases = feedback_cases
         self._prompt_style: PromptStyle = prompt_style
-        self._reward_rule = _from_fields(RewardRule, reward, "reward")
+        self._reward_rule = from_fields(RewardRule(), reward, "reward")
         self._split_options = (
             validation_size if validation_size is not None else self._benchmark.validation_size,
             test_size if test_size is not None else self._benchmark.test_size,
             split_seed,
             split,
         )
-        self._limits = _from_fields(EvaluationLimits, limits, "limits")
-        self._sandbox_config = _from_fields(SandboxConfig, {**(sandbox or {}), "allow_unsafe": allow_unsafe}, "sandbox")
-        self._racing: RacingRule | None = None if racing is None else _from_fields(RacingRule, racing, "racing")
+        self._limits = from_fields(EvaluationLimits(), limits, "limits")
+        self._sandbox_config = from_fields(
+            SandboxConfig(), {**(sandbox or {}), "allow_unsafe": allow_unsafe}, "sandbox"
+        )
+        self._racing: RacingRule | None = None if racing is None else from_fields(RacingRule(), racing, "racing")
         if self._racing is not None and (self._reward_rule.kind != "tiers" or self._reward_rule.floor is not None):
             raise ConfigError("racing: expected the reward tiers without a floor; another reward needs every item")
         self._journal = Journal(Path(journal)) if journal else None
@@ -149,7 +149,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         self.render_mode = render_mode
         self.observation_space = UnicodeText()
         self.action_space = UnicodeText()
-        self.ledger = Ledger("run", _from_fields(Caps, budget, "budget"))
+        self.ledger = Ledger("run", from_fields(Caps(), budget, "budget"))
         """What everything this environment ran has cost, over all episodes."""
         self._episode = self.ledger
 
@@ -198,6 +198,12 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         self._opened = True
         evaluator = Evaluator(self._benchmark, self.executor, self.sandbox, self._limits)
         return Measurer(evaluator, self.sandbox, self.split, self._record)
+
+    @cached_property
+    def _trials(self) -> CandidateTrials:
+        return CandidateTrials(
+            self._measurer, self._reward_rule, self._prompt_style, self._max_repairs, self._self_test
+        )
 
     @property
     def state(self) -> DesignState:
@@ -287,7 +293,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             self._opened = False
             self.sandbox.close()
             run_sync(self.executor.close())
-            for name in ("executor", "sandbox", "_measurer"):
+            for name in ("executor", "sandbox", "_measurer", "_trials"):
                 self.__dict__.pop(name, None)
 
     # ---- candidates: try without advancing, then advance --------------------------------------------------------
@@ -311,19 +317,19 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         # Lone surrogates cannot be written to a file or sent to the sandbox.
         actions = [_checked(action) for action in actions]
         race = self._race()
-        candidates = run_sync(self._try_all(actions, [first] * len(actions), race))
+        candidates = self._try(actions, [first] * len(actions), race)
         while repair is not None:
             waiting = [i for i, c in enumerate(candidates) if c.status == "needs_repair"]
             if not waiting:
                 break
-            texts = repair([self._repair_chat(candidates[i]) for i in waiting])
+            texts = repair([self._trials.repair_chat(candidates[i]) for i in waiting])
             if len(texts) != len(waiting):
                 raise ProtocolError(f"expected the repair function to return {len(waiting)} texts; got {len(texts)}")
-            repaired = run_sync(self._try_all(texts, [candidates[i] for i in waiting], race))
+            repaired = self._try(texts, [candidates[i] for i in waiting], race)
             for i, again in zip(waiting, repaired, strict=True):
                 candidates[i] = again
         for candidate in candidates:
-            self._record("candidate", turn=self.state.turn, **_journal_view(candidate))
+            self._record("candidate", turn=self.state.turn, **candidate_view(candidate))
         return candidates
 
     def advance(self, candidate: Candidate) -> Transition:
@@ -343,7 +349,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             self._state = replace(
                 self.state, repair=candidate.error, repairs_left=self._max_repairs - candidate.repairs
             )
-            self._chat = self._repair_chat(candidate)
+            self._chat = self._trials.repair_chat(candidate)
             return render_text(self._chat), 0.0, False, False, self._info(candidate)
         self._pending = None
         candidate = self._completed(candidate)
@@ -392,11 +398,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             All candidates, the index of the chosen one (ties go to the first), and the five values of `step`.
         """
         candidates = self.evaluate_candidates(actions, repair)
-        rank = {"evaluated": 3, "skipped": 2, "needs_repair": 1, "infrastructure": 0}
-        chosen = max(
-            range(len(candidates)),
-            key=lambda i: (rank[candidates[i].status], candidates[i].accuracy or 0.0, -i),
-        )
+        chosen = best_candidate(candidates)
         candidates[chosen] = self._completed(candidates[chosen])
         return candidates, chosen, self.advance(candidates[chosen])
 
@@ -445,72 +447,24 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         """Make the race that all candidates of the current state take part in, if there is one."""
         return None if self._racing is None else self._measurer.race(self.state.workflow, self._draw, self._racing)
 
-    def _completed(self, candidate: Candidate) -> Candidate:
-        """Run the items that racing left out: a state's own workflow is measured on all of them."""
-        if candidate.evaluation is None or candidate.evaluation.estimate is None:
-            return candidate
-        try:
-            evaluation = run_sync(self._measurer.complete(candidate.workflow, self._draw, self._episode))
-        except (ExecutorUnavailable, BudgetExceeded) as error:
-            report = ErrorReport(type(error).__name__, str(error)[:500])
-            return replace(candidate, status="infrastructure", evaluation=None, reward=None, error=report)
-        reward = self._reward_rule(evaluation.accuracy, self.state.best, self.state.accuracy)
-        measured = {result.item_id for result in candidate.evaluation.items}
-        rest = sum((r.usage for r in evaluation.items if r.item_id not in measured), Usage())
-        return replace(candidate, evaluation=evaluation, reward=reward, usage=candidate.usage + rest)
-
     def _truncated(self, candidate: Candidate) -> Transition:
         """End the episode with a candidate that could not be measured."""
         self._over = True
         self._state = replace(self.state, repair=None, repairs_left=0)
         return render_text(self._chat), 0.0, False, True, self._info(candidate)
 
-    async def _try_all(
-        self, actions: Sequence[str], earlier: Sequence[Candidate | None], race: Race | None
-    ) -> list[Candidate]:
-        tries = (self._try(action, before, race) for action, before in zip(actions, earlier, strict=True))
-        return list(await asyncio.gather(*tries))
+    def _try(self, actions: Sequence[str], earlier: Sequence[Candidate | None], race: Race | None) -> list[Candidate]:
+        chat, state = self._chat, self.state
+        return run_sync(self._trials.try_all(actions, earlier, chat, state, self._draw, self._episode, race))
 
-    async def _try(self, action: str, earlier: Candidate | None, race: Race | None) -> Candidate:
-        """Parse, self-test and measure one action. `earlier` is the attempt that it repairs."""
-        chat = tuple(self._repair_chat(earlier) if earlier else self.messages)
-        candidate = Candidate(
-            action,
-            "evaluated",
-            repairs=earlier.repairs + 1 if earlier else 0,
-            attempts=(*(earlier.attempts if earlier else ()), (chat, action)),
-            usage=earlier.usage if earlier else Usage(),
-        )
-        parsed = parse_action(action)
-        if parsed.workflow is None:
-            return self._failed(candidate, ErrorReport("NoWorkflow", parsed.problem))
-        trial = await self._measurer.try_workflow(parsed.workflow, self._draw, self._self_test, self._episode, race)
-        candidate = replace(
-            candidate, workflow=parsed.workflow, evaluation=trial.evaluation, usage=candidate.usage + trial.usage
-        )
-        if trial.evaluation is not None:
-            accuracy = trial.evaluation.accuracy
-            return replace(candidate, reward=self._reward_rule(accuracy, self.state.best, self.state.accuracy))
-        if trial.infrastructure:
-            return replace(candidate, status="infrastructure", error=trial.error)
-        return self._failed(candidate, trial.error or ErrorReport("error", "the self-test failed"))
-
-    def _failed(self, candidate: Candidate, error: ErrorReport) -> Candidate:
-        if candidate.repairs < self._max_repairs:
-            return replace(candidate, status="needs_repair", error=error)
-        return replace(candidate, status="skipped", error=error, reward=0.0)
+    def _completed(self, candidate: Candidate) -> Candidate:
+        return run_sync(self._trials.complete(candidate, self.state, self._draw, self._episode))
 
     # ---- views ------------------------------------------------------------------------------------------------------
 
     def _turn_chat(self, candidate: Candidate) -> list[Message]:
         """Chat of the turn's decision; failed attempts and their repairs are left out of what follows."""
         return [dict(m) for m in candidate.attempts[0][0]]
-
-    def _repair_chat(self, candidate: Candidate) -> list[Message]:
-        assert candidate.error is not None
-        chat, action = candidate.attempts[-1]
-        request = repair_message(candidate.error, self._max_repairs - candidate.repairs, self._prompt_style)
-        return [*(dict(m) for m in chat), {"role": "assistant", "content": action}, request]
 
     def _failure_cases(self, evaluation: Evaluation) -> tuple[FailureCase, ...]:
         """Sample failed validation items; the number of random draws does not depend on the results.
@@ -565,26 +519,6 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         _ = self.state
 
 
-def _from_fields(kind: type, fields: dict[str, Any] | None, name: str) -> Any:
-    """Make a configuration of plain fields, nested ones included; unknown fields are refused."""
-    try:
-        values = dict(fields or {})
-        for key, nested in (
-            ("run", "Limits"),
-            ("program", "Limits"),
-            ("item_caps", "Caps"),
-            ("evaluation_caps", "Caps"),
-        ):
-            if kind is EvaluationLimits and isinstance(values.get(key), dict):
-                default = getattr(EvaluationLimits(), key)
-                assert type(default).__name__ == nested
-                values[key] = replace(default, **values[key])
-        return kind(**values)
-    except TypeError as error:
-        known = ", ".join(kind.__dataclass_fields__)  # type: ignore[attr-defined]
-        raise ConfigError(f"{name}: {error}; known fields: {known}") from error
-
-
 def _checked(action: str) -> str:
     if not isinstance(action, str):
         raise TypeError(f"expected an action of type str; got {type(action).__name__}: {action!r:.80}")
@@ -594,14 +528,3 @@ def _checked(action: str) -> str:
 def _gold_text(item: Item) -> str:
     """Gold answer of a validation item, for feedback. A code item's solution is not shown."""
     return "(a program that passes the hidden tests)" if item.kind == "code" else str(item.gold)
-
-
-def _journal_view(candidate: Candidate) -> dict[str, Any]:
-    return {
-        "action": candidate.action,
-        "status": candidate.status,
-        "reward": candidate.reward,
-        "repairs": candidate.repairs,
-        "error": candidate.error.text() if candidate.error else "",
-        "evaluation": evaluation_view(candidate.evaluation) if candidate.evaluation else None,
-    }

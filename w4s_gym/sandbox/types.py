@@ -29,8 +29,8 @@ class Limits:
     """CPU time of the run; the rule that ends runaway code."""
     wall_seconds: float = 30.0
     """Wall clock, paused while a call to the host is pending."""
-    absolute_seconds: float = 600.0
-    """Wall clock that never pauses."""
+    absolute_seconds: float = 3600.0
+    """Wall clock that never pauses. Only waiting for the host can reach it, so it must cover a slow executor."""
     memory_mb: int = 1024
     """Address space."""
     result_bytes: int = 64_000

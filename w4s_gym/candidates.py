@@ -1,0 +1,139 @@
+"""Turning actions into candidates: parse, self-test, measure, ask for repairs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from w4s_gym.action import parse_action
+from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable
+from w4s_gym.executors.base import Usage
+from w4s_gym.ledger import Ledger
+from w4s_gym.measure import Measurer, evaluation_view
+from w4s_gym.prompts import Message, PromptStyle, repair_message
+from w4s_gym.racing import Race
+from w4s_gym.results import Candidate
+from w4s_gym.reward import RewardRule
+from w4s_gym.sandbox.types import ErrorReport
+from w4s_gym.state import DesignState
+
+
+class CandidateTrials:
+    """Tries actions in a state without advancing it."""
+
+    def __init__(
+        self, measurer: Measurer, reward_rule: RewardRule, style: PromptStyle, max_repairs: int, self_test: bool
+    ) -> None:
+        """Keep the parts.
+
+        Args:
+            measurer: runs self-tests and validation.
+            reward_rule: what a measured candidate earns.
+            style: prompt style of repair requests.
+            max_repairs: repairs of one action before it is skipped.
+            self_test: run a new workflow on one sample before it is measured.
+        """
+        self._measurer = measurer
+        self._reward_rule = reward_rule
+        self._style = style
+        self._max_repairs = max_repairs
+        self._self_test = self_test
+
+    async def try_all(
+        self,
+        actions: Sequence[str],
+        earlier: Sequence[Candidate | None],
+        chat: Sequence[Message],
+        state: DesignState,
+        draw: int,
+        ledger: Ledger,
+        race: Race | None,
+    ) -> list[Candidate]:
+        """Try several actions, all in flight together.
+
+        Args:
+            actions: texts of the actions.
+            earlier: for each action the failed candidate that it repairs, or None.
+            chat: chat messages that first attempts answer.
+            state: the state they are tried in.
+            draw: which draw of the executor's randomness.
+            ledger: pays.
+            race: ends the validation of candidates that can hardly earn a reward, if there is one.
+        """
+
+        async def attempt(action: str, before: Candidate | None) -> Candidate:
+            seen = tuple(self.repair_chat(before) if before else (dict(m) for m in chat))
+            candidate = Candidate(
+                action,
+                "evaluated",
+                repairs=before.repairs + 1 if before else 0,
+                attempts=(*(before.attempts if before else ()), (seen, action)),
+                usage=before.usage if before else Usage(),
+            )
+            parsed = parse_action(action)
+            if parsed.workflow is None:
+                return self._failed(candidate, ErrorReport("NoWorkflow", parsed.problem))
+            trial = await self._measurer.try_workflow(parsed.workflow, draw, self._self_test, ledger, race)
+            candidate = replace(
+                candidate, workflow=parsed.workflow, evaluation=trial.evaluation, usage=candidate.usage + trial.usage
+            )
+            if trial.evaluation is not None:
+                return replace(candidate, reward=self._reward(trial.evaluation.accuracy, state))
+            if trial.infrastructure:
+                return replace(candidate, status="infrastructure", error=trial.error)
+            return self._failed(candidate, trial.error or ErrorReport("error", "the self-test failed"))
+
+        return list(await asyncio.gather(*(attempt(a, b) for a, b in zip(actions, earlier, strict=True))))
+
+    async def complete(self, candidate: Candidate, state: DesignState, draw: int, ledger: Ledger) -> Candidate:
+        """Run the items that racing left out: a state's own workflow is measured on all of them."""
+        if candidate.evaluation is None or candidate.evaluation.estimate is None:
+            return candidate
+        try:
+            evaluation = await self._measurer.complete(candidate.workflow, draw, ledger)
+        except (ExecutorUnavailable, BudgetExceeded) as error:
+            report = ErrorReport(type(error).__name__, str(error)[:500])
+            return replace(candidate, status="infrastructure", evaluation=None, reward=None, error=report)
+        measured = {result.item_id for result in candidate.evaluation.items}
+        rest = sum((r.usage for r in evaluation.items if r.item_id not in measured), Usage())
+        reward = self._reward(evaluation.accuracy, state)
+        return replace(candidate, evaluation=evaluation, reward=reward, usage=candidate.usage + rest)
+
+    def repair_chat(self, candidate: Candidate) -> list[Message]:
+        """Chat that ends with the request to repair a failed candidate."""
+        assert candidate.error is not None
+        chat, action = candidate.attempts[-1]
+        request = repair_message(candidate.error, self._max_repairs - candidate.repairs, self._style)
+        return [*(dict(m) for m in chat), {"role": "assistant", "content": action}, request]
+
+    def _reward(self, accuracy: float, state: DesignState) -> float:
+        return self._reward_rule(accuracy, state.best, state.accuracy)
+
+    def _failed(self, candidate: Candidate, error: ErrorReport) -> Candidate:
+        if candidate.repairs < self._max_repairs:
+            return replace(candidate, status="needs_repair", error=error)
+        return replace(candidate, status="skipped", error=error, reward=0.0)
+
+
+def best_candidate(candidates: Sequence[Candidate]) -> int:
+    """Return the index of the candidate that best-of-m advances with: measured ones first, then by accuracy.
+
+    Ties go to the first.
+    """
+    rank = {"evaluated": 3, "skipped": 2, "needs_repair": 1, "infrastructure": 0}
+    keys = [(rank[c.status], c.accuracy or 0.0) for c in candidates]
+    return keys.index(max(keys))
+
+
+def candidate_view(candidate: Candidate) -> dict[str, Any]:
+    """A candidate as the journal keeps it."""
+    return {
+        "action": candidate.action,
+        "status": candidate.status,
+        "reward": candidate.reward,
+        "repairs": candidate.repairs,
+        "error": candidate.error.text() if candidate.error else "",
+        "evaluation": evaluation_view(candidate.evaluation) if candidate.evaluation else None,
+    }
