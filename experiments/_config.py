@@ -39,7 +39,7 @@ class CompareConfig:
     """Turns of the design budget that every meta-agent gets at evaluation."""
     design_candidates: int = 1
     """Candidates a turn of the design budget."""
-    design_episodes: int = 6
+    design_episodes: int = 8
     """Independent design episodes of every meta-agent and seed."""
     curve_turns: int = 3
     """Longest design budget of the curve over turns (0: no curve)."""

@@ -27,6 +27,16 @@ class Table:
     rows: list[list[str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def add(self, *cells: str) -> None:
+        """Add a row.
+
+        Raises:
+            ValueError: it has not one cell per column.
+        """
+        if len(cells) != len(self.columns):
+            raise ValueError(f"{self.title}: expected {len(self.columns)} cells; got {len(cells)}: {cells}")
+        self.rows.append(list(cells))
+
     def markdown(self) -> str:
         """Write it in Markdown."""
         lines = [f"### {self.title}", "", "| " + " | ".join(self.columns) + " |", "|" + "---|" * len(self.columns)]
@@ -123,12 +133,12 @@ class ComparisonReport:
             row = [
                 results.label(algo),
                 _percent(float(validation)),
-                *self._test(scores, algo),
+                self._test(scores, algo),
                 single,
                 runnable,
                 *usage,
             ]
-            table.rows.append(row)
+            table.add(*row)
         table.notes.append(
             f"Mean over {config['seeds']} seeds x {config['design_episodes']} design episodes; each episode's workflow "
             "is selected by validation (val.) among its own designs and tested once. Single: mean validation accuracy "
@@ -167,16 +177,14 @@ class ComparisonReport:
             gain = None
             if seed_test is not None and algo != "seed":
                 gain = cost_per_point(usage["calls"], float(np.nanmean(scores)), seed_test)
-            table.rows.append(
-                [
-                    results.label(algo),
-                    _percent(float(np.mean([f["validation"] for f in found]))),
-                    _percent(float(np.mean([f["validation_fresh"] for f in found]))),
-                    self._test(scores, algo),
-                    f"{np.mean([f['tokens_per_item'] for f in found]):.0f}",
-                    *_usage(usage),
-                    "" if gain is None else f"{gain:,.0f}",
-                ]
+            table.add(
+                results.label(algo),
+                _percent(float(np.mean([f["validation"] for f in found]))),
+                _percent(float(np.mean([f["validation_fresh"] for f in found]))),
+                self._test(scores, algo),
+                f"{np.mean([f['tokens_per_item'] for f in found]):.0f}",
+                *_usage(usage),
+                "" if gain is None else f"{gain:,.0f}",
             )
         table.notes.append(
             "Selected by validation (val., seed workflows included), measured again on a fresh draw of the same items, "
@@ -194,9 +202,7 @@ class ComparisonReport:
         for algo in results.algos:
             stream = results.stream(algo)
             design = self.boot.iqm(results.design_scores(algo), stream).percent() if algo in results.meta_agents else ""
-            table.rows.append(
-                [results.label(algo), design, self.boot.iqm(results.search_scores(algo), stream).percent()]
-            )
+            table.add(results.label(algo), design, self.boot.iqm(results.search_scores(algo), stream).percent())
         return table
 
     def _improvement(self) -> Table | None:
@@ -216,12 +222,10 @@ class ComparisonReport:
             streams = results.stream(a), results.stream(b)
             difference = self.boot.difference(x, streams[0], y, streams[1])
             better = self.boot.probability_of_improvement(x, streams[0], y, streams[1])
-            table.rows.append(
-                [
-                    f"{results.label(a)} v {results.label(b)}",
-                    f"{100 * difference.value:+.1f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]",
-                    f"{better.value:.2f} [{better.low:.2f}, {better.high:.2f}]",
-                ]
+            table.add(
+                f"{results.label(a)} v {results.label(b)}",
+                f"{100 * difference.value:+.1f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]",
+                f"{better.value:.2f} [{better.low:.2f}, {better.high:.2f}]",
             )
         table.notes.append("Probability that an episode of the first beats an episode of the second; ties count half.")
         return table
@@ -279,14 +283,12 @@ class ComparisonReport:
                     statuses.update(cell.result["workflows"][chosen]["statuses"])
             total = sum(statuses.values())
             bad = {k: v for k, v in statuses.items() if k != "ok"}
-            table.rows.append(
-                [
-                    results.label(algo),
-                    *(_percent(ends[kind] / len(proposals)) for kind in ("first", "repaired", "skipped")),
-                    ", ".join(f"{kind} {count}" for kind, count in why.most_common(3)),
-                    _percent(statuses["ok"] / total),
-                    ", ".join(f"{kind} {_percent(count / total)}" for kind, count in sorted(bad.items())),
-                ]
+            table.add(
+                results.label(algo),
+                *(_percent(ends[kind] / len(proposals)) for kind in ("first", "repaired", "skipped")),
+                ", ".join(f"{kind} {count}" for kind, count in why.most_common(3)),
+                _percent(statuses["ok"] / total),
+                ", ".join(f"{kind} {_percent(count / total)}" for kind, count in sorted(bad.items())),
             )
         return table
 
@@ -299,7 +301,7 @@ class ComparisonReport:
         for algo in self.results.algos:
             seconds = [cell.result["seconds"] for cell in self.results.of(algo)]
             means = [np.mean([s[key] for s in seconds]) for key in ("search", "learning", "evaluation", "all")]
-            table.rows.append([self.results.label(algo), *(f"{mean:.1f}" for mean in means)])
+            table.add(self.results.label(algo), *(f"{mean:.1f}" for mean in means))
         return table
 
 

@@ -124,15 +124,13 @@ def ablation_table(folder: RunFolder) -> Table:
             base = results[DEFAULT]
             gap = boot.difference(scores, stream, base.design_scores(base.algos[0]), 0)
             difference = f"{100 * gap.value:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
-        table.rows.append(
-            [
-                name,
-                boot.mean(scores, stream).percent(),
-                difference,
-                f"{100 * sum(p['accuracy'] or 0.0 for p in proposals) / len(proposals):.1f}",
-                f"{100 * sum(p['status'] == 'evaluated' for p in proposals) / len(proposals):.1f}",
-                f"{result.usage(algo)['calls']:,.0f}",
-            ]
+        table.add(
+            name,
+            boot.mean(scores, stream).percent(),
+            difference,
+            f"{100 * sum(p['accuracy'] or 0.0 for p in proposals) / len(proposals):.1f}",
+            f"{100 * sum(p['status'] == 'evaluated' for p in proposals) / len(proposals):.1f}",
+            f"{result.usage(algo)['calls']:,.0f}",
         )
     table.notes.append(
         f"{stored.seeds} seeds, {stored.budget:,} executor calls of training each; default: tau 0.4, m = "

@@ -179,7 +179,7 @@ def main_table(config: PaperConfig, results: dict[str, Results]) -> Table:
             boot = HierarchicalBootstrap(result.items)
             row.append(boot.mean(_scores(result, algo), result.stream(algo)).percent())
         label = next((r.label(algo) for r in results.values() if algo in r.algos), algo)
-        table.rows.append(["W4S (RLAO)" if algo == "rlao" else label, *row])
+        table.add("W4S (RLAO)" if algo == "rlao" else label, *row)
     table.notes.append(
         f"W4S and untrained: {plain.design_turns} design turns, {plain.design_candidates} candidate(s) a turn; "
         f"AFlow and ADAS: searches within {'20 rounds and 30 generations' if config.published else 'the budget'}; "
@@ -201,16 +201,14 @@ def cost_table(config: PaperConfig, results: dict[str, Results]) -> Table:
         tests = [cell.result["workflows"][_delivered(result, cell)]["usage"] for cell in cells]
         test_dollars = [t["dollars"] for t in tests]
         price = "unknown" if None in test_dollars else f"{np.mean(test_dollars):.3f}"
-        table.rows.append(
-            [
-                result.label(algo),
-                f"{100 * np.nanmean(_scores(result, algo)):.1f}",
-                f"{np.mean([cell.result['seconds']['learning'] for cell in cells]) / 60:.1f}",
-                f"{usage['seconds'] / 60:.1f}",
-                "unknown" if usage["dollars"] is None else f"{usage['dollars']:.3f}",
-                f"{np.mean([t['seconds'] for t in tests]) / 60:.1f}",
-                price,
-            ]
+        table.add(
+            result.label(algo),
+            f"{100 * np.nanmean(_scores(result, algo)):.1f}",
+            f"{np.mean([cell.result['seconds']['learning'] for cell in cells]) / 60:.1f}",
+            f"{usage['seconds'] / 60:.1f}",
+            "unknown" if usage["dollars"] is None else f"{usage['dollars']:.3f}",
+            f"{np.mean([t['seconds'] for t in tests]) / 60:.1f}",
+            price,
         )
     table.notes.append(
         "Learning: wall clock of weight updates on this machine. Optimisation and test run: latency summed over "
@@ -238,11 +236,11 @@ def iteration_table(config: PaperConfig, results: dict[str, Results]) -> Table:
     for algo in result.algos:
         if algo in result.meta_agents:
             values = [f"{100 * np.nanmean(result.design_scores(algo, turn)):.1f}" for turn in turns]
-            table.rows.append([result.label(algo), "test", *values])
+            table.add(result.label(algo), "test", *values)
         elif algo != "seed":
             curves = [[point["best"] for point in cell.result["curve"]] for cell in result.of(algo)]
             best = [[curve[min(turn, len(curve)) - 1] for curve in curves] for turn in turns]
-            table.rows.append([result.label(algo), "validation", *(f"{100 * np.mean(values):.1f}" for values in best)])
+            table.add(result.label(algo), "validation", *(f"{100 * np.mean(values):.1f}" for values in best))
     table.notes.append(
         f"Meta-agents: test accuracy of the design that validation selects after so many turns of "
         f"{config.comparison().design_candidates} candidate(s). Searches: best validation accuracy after so many "

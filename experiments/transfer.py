@@ -79,7 +79,7 @@ def transfer_table(folder: RunFolder, trained_on: Sequence[str], targets: Sequen
     results = [results_on(folder, target) for target in targets]
     boots = [HierarchicalBootstrap(r.items) for r in results]
     starts = [np.mean([cell.test(cell.result["design"]["start"]["workflow"]) for cell in r.cells]) for r in results]
-    table.rows.append(["best seed", *(f"{100 * start:.1f}" for start in starts)])
+    table.add("best seed", *(f"{100 * start:.1f}" for start in starts))
     for algo in results[0].algos:
         cells = []
         for r, boot in zip(results, boots, strict=True):
@@ -89,7 +89,7 @@ def transfer_table(folder: RunFolder, trained_on: Sequence[str], targets: Sequen
                 gain = boot.difference(scores, r.stream(algo), r.design_scores("untrained"), r.stream("untrained"))
                 text += f"; gain {100 * gain.value:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
             cells.append(text)
-        table.rows.append([results[0].label(algo), *cells])
+        table.add(results[0].label(algo), *cells)
     table.notes.append(
         f"{stored['seeds']} seeds; {stored['budget']:,} executor calls of training in all; design budget of "
         f"{stored['design_turns']} turns, {stored['design_candidates']} candidate(s) a turn, on each unseen benchmark. "
