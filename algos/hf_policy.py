@@ -245,7 +245,7 @@ class _GumbelNoise(LogitsProcessor):
         noise = torch.empty(scores.shape, dtype=torch.float32)
         for row, generator in zip(noise, self._generators, strict=True):
             row.exponential_(generator=generator)
-        return scores - noise.log().to(scores)  # type: ignore[return-value]
+        return scores - noise.log().to(scores)
 
 
 def _pick_device(device: str) -> str:

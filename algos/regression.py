@@ -226,7 +226,7 @@ class RegressionTrainer:
 
 def _innermost(model: torch.nn.Module) -> torch.nn.Module:
     """The transformers model inside a peft wrapper, or the model itself."""
-    return model.get_base_model() if model.__class__.__module__.startswith("peft.") else model  # type: ignore[operator]
+    return model.get_base_model() if model.__class__.__module__.startswith("peft.") else model
 
 
 def _grouped_batches(rows: Sequence[EncodedRow], size: int, random: Random) -> list[list[EncodedRow]]:
