@@ -33,7 +33,7 @@ def test_tiers_rarely_flip_and_items_are_saved(informative):
     """Under 1% of the decisions may differ from the full run; losers must cost clearly less."""
     rng = np.random.default_rng(0)
     flips = total = used = losers = 0
-    for _ in range(25):
+    for _ in range(12):
         scores, reference = population(rng, 128, 0.9, 40)
         archive = scores[:12] if informative else []
         race = Race(reference, archive, RacingRule())
