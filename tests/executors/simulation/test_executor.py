@@ -144,15 +144,20 @@ def test_it_needs_the_item():
 
 
 def test_it_waits_only_when_told_to(mini, make_items, chat):
+    """By default the modelled seconds are reported, not waited for."""
     item = make_items(1)[0]
     request = chat(mini, item).request(KEYS, item.task)
-    patient = SimulatedExecutor("sim:x", replace(mini.profile, latency=Latency(first_token_seconds=0.2, sleep=1.0)))
-    began = time.monotonic()
-    asyncio.run(mini.complete(request))
-    quick = time.monotonic() - began
-    began = time.monotonic()
-    asyncio.run(patient.complete(request))
-    assert time.monotonic() - began > 0.1 > quick or time.monotonic() - began > quick
+    patient = SimulatedExecutor("sim:x", replace(mini.profile, latency=Latency(first_token_seconds=0.2, sleep=0.2)))
+
+    def seconds(executor: SimulatedExecutor) -> tuple[float, float]:
+        began = time.monotonic()
+        reply = asyncio.run(executor.complete(request))
+        return time.monotonic() - began, reply.usage.seconds
+
+    waited, modelled = seconds(patient)
+    assert waited >= 0.2 * modelled > 0
+    waited, modelled = seconds(mini)
+    assert modelled > 0.2 and waited < 0.2 + modelled
 
 
 def test_a_sample_takes_a_fraction_of_a_millisecond(mini, make_items, chat):
