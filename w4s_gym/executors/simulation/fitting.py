@@ -56,8 +56,6 @@ PRIORS: tuple[Prior, ...] = (
 
 _FAR = 0.03
 """Error of a cell that calls for new slopes."""
-_STEP = 0.3
-"""Largest step of the finite differences; accuracies are steps of one item, so small differences are all noise."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +101,7 @@ def fit_domain(
     priors: Sequence[Prior] = PRIORS,
     error: float = 0.01,
     rounds: int = 6,
+    reach: float = 0.3,
 ) -> Fit:
     """Fit the parameters of one domain.
 
@@ -113,6 +112,8 @@ def fit_domain(
         priors: which parameters move, and what is believed about them.
         error: standard error of a measured accuracy.
         rounds: number of steps; the slopes are taken at the start, and after two steps if a cell is still far off.
+        reach: step of the finite differences, at most a prior's standard deviation. Accuracies move in steps of one
+            item, so the fewer items there are, the longer it has to be.
     """
     target = np.asarray(measured, dtype=float)
     rows = range(len(target))
@@ -126,7 +127,7 @@ def fit_domain(
         if best is None or loss < best[0]:
             best = (loss, theta, simulated)
         if turn == 0 or (turn == 2 and np.max(np.abs(best[2] - target)) > _FAR):
-            slopes = _slopes(start, priors, theta, measure, len(target))
+            slopes = _slopes(start, priors, theta, measure, len(target), reach)
         theta, simulated = best[1], best[2]
         # Shorter steps once the full step has stopped helping: accuracies move in steps of one item.
         step = _step(slopes, target - simulated, theta, priors, error, use) * 0.8**turn
@@ -172,7 +173,7 @@ def _domain(start: Domain, priors: Sequence[Prior], theta: NDArray[np.float64]) 
 
 
 def _slopes(
-    start: Domain, priors: Sequence[Prior], theta: NDArray[np.float64], measure: Measure, count: int
+    start: Domain, priors: Sequence[Prior], theta: NDArray[np.float64], measure: Measure, count: int, reach: float
 ) -> NDArray[np.float64]:
     """Return finite differences, only of those workflows that a parameter touches at all."""
     rows = range(count)
@@ -180,7 +181,7 @@ def _slopes(
     base = measure(_domain(start, priors, theta), rows, "slope")
     slopes = np.zeros((count, len(priors)))
     for k, prior in enumerate(priors):
-        step = min(_STEP, prior.sd)
+        step = min(reach, prior.sd)
         step = -step if theta[k] + step > prior.high else step
         moved, moved_far = theta.copy(), theta.copy()
         moved[k] += step

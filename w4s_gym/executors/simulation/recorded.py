@@ -41,7 +41,7 @@ PRIORS: tuple[Prior, ...] = (
 )
 """Wider than for the published figures: nothing is known of the executor beforehand."""
 
-_PROBE_ITEMS = 20
+_REACH = 0.8
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def fit_run(
     """
     from w4s_gym._loop import run_sync
 
-    sizes: dict[Size, int] = {"probe": _PROBE_ITEMS, "slope": len(items), "full": len(items)}
+    sizes: dict[Size, int] = {"probe": len(items), "slope": len(items), "full": len(items)}
     real = accuracies(workflows, items)
 
     def measure(domain: Domain, rows: Sequence[int], size: Size) -> NDArray[np.float64]:
@@ -157,7 +157,7 @@ def fit_run(
 
     # Standard error of an accuracy of one half, but never so small that one cell rules the fit.
     error = max(0.02, float(np.sqrt(np.mean(real * (1 - real)) / len(items))))
-    return fit_domain(start, real.tolist(), measure, priors=PRIORS, error=error, rounds=rounds)
+    return fit_domain(start, real.tolist(), measure, priors=PRIORS, error=error, rounds=rounds, reach=_REACH)
 
 
 def blank_profile(name: str, seed: str) -> Profile:
