@@ -43,7 +43,8 @@ def design_episodes(
     """Let a policy design in several independent episodes that start from the same state.
 
     All episodes share one draw of the executor's randomness, so they differ by what the policy writes only. They
-    advance in lockstep: episodes that are in the same state are sampled and measured together.
+    advance in lockstep: the policy writes for all of them in one batch, and episodes that are in the same state are
+    measured together.
 
     Args:
         env: the environment; its `max_turns` must be at least `turns`.
@@ -56,21 +57,50 @@ def design_episodes(
     done: list[list[tuple[Candidate, ...]]] = [[] for _ in range(episodes)]
     paths: list[list[Candidate]] = [[] for _ in range(episodes)]
     for turn in range(turns):
-        for chat, group in _by_state(env, seed, paths).items():
+        groups = _by_state(env, seed, paths)
+        going = [(chat, episode) for chat, group in groups.items() for episode in group]
+        sampling_seed = derive_seed("design", seed, turn)
+        written = policy.sample([_messages(chat) for chat, _ in going], candidates, sampling_seed)
+        texts = {
+            episode: [sample.text for sample in samples] for (_, episode), samples in zip(going, written, strict=True)
+        }
+        tried: dict[int, list[Candidate]] = {}
+        for group in groups.values():
             # The first episode of the group stands for all: same chat, same state.
             _replay(env, seed, paths[group[0]])
-            sampling_seed = derive_seed("design", seed, turn)
-            texts = policy.sample([_messages(chat)], len(group) * candidates, sampling_seed)[0]
-
-            def repair(chats: list[list[Message]], seed: int = sampling_seed) -> list[str]:
-                return [samples[0].text for samples in policy.sample(chats, 1, derive_seed("repair", seed))]
-
-            measured = env.evaluate_candidates([sample.text for sample in texts], repair)
+            measured = env.evaluate_candidates([text for episode in group for text in texts[episode]])
             for place, episode in enumerate(group):
-                own = measured[place * candidates : (place + 1) * candidates]
-                done[episode].append(tuple(own))
-                paths[episode].append(own[best_candidate(own)])
+                tried[episode] = measured[place * candidates : (place + 1) * candidates]
+        _repair_all(env, policy, seed, sampling_seed, paths, tried)
+        for episode, own in tried.items():
+            done[episode].append(tuple(own))
+            paths[episode].append(own[best_candidate(own)])
     return [DesignEpisode(tuple(turns)) for turns in done]
+
+
+def _repair_all(
+    env: WorkflowDesignEnv,
+    policy: Policy,
+    seed: int,
+    sampling_seed: int,
+    paths: Sequence[Sequence[Candidate]],
+    tried: dict[int, list[Candidate]],
+) -> None:
+    """Let the policy repair what failed its self-test, all episodes in one batch, until it runs or is skipped."""
+    attempt = 0
+    while True:
+        waiting = [(e, i) for e, own in tried.items() for i, c in enumerate(own) if c.status == "needs_repair"]
+        if not waiting:
+            return
+        attempt += 1
+        chats = []
+        for episode, i in waiting:
+            _replay(env, seed, [*paths[episode], tried[episode][i]])
+            chats.append(env.messages)
+        repairs = policy.sample(chats, 1, derive_seed("repair", sampling_seed, attempt))
+        for (episode, i), samples in zip(waiting, repairs, strict=True):
+            _replay(env, seed, [*paths[episode], tried[episode][i]])
+            tried[episode][i] = env.evaluate_candidates([samples[0].text])[0]
 
 
 def _by_state(env: WorkflowDesignEnv, seed: int, paths: Sequence[Sequence[Candidate]]) -> dict[_Chat, list[int]]:

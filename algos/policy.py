@@ -39,7 +39,7 @@ class Policy(Protocol):
             seed: fixes the samples, whatever the batch they are made in.
 
         Returns:
-            One list of `m` samples per conversation, in order.
+            One list of `m` samples per conversation, in order. Equal conversations get independent samples.
         """
         ...
 

@@ -32,10 +32,16 @@ def test_each_turn_sees_the_feedback_of_the_one_before(toy_env, scripted_policy,
     assert all("Validation accuracy of that workflow" in chat[-1]["content"] for chat in seconds)
 
 
-def test_equal_states_are_sampled_together(toy_env, scripted_policy, right_in):
-    policy = scripted_policy(lambda chat, n: right_in(4))
+def test_all_episodes_are_sampled_in_one_batch(toy_env, scripted_policy, right_in):
+    policy = scripted_policy(lambda chat, n: right_in(n % 10))
     design(toy_env(), policy, episodes=5)
-    assert len(policy.chats) == 2, "all episodes write the same, so they stay in one state"
+    assert (policy.calls, len(policy.chats)) == (2, 10), "one call a turn, one conversation an episode"
+
+
+def test_repairs_of_all_episodes_are_sampled_in_one_batch(toy_env, scripted_policy):
+    policy = scripted_policy(lambda chat, n: BROKEN)
+    design(toy_env(), policy, episodes=3, turns=1)
+    assert (policy.calls, len(policy.chats)) == (4, 12), "the turn and three repairs"
 
 
 def test_a_design_that_never_runs_leaves_nothing(toy_env, scripted_policy):
