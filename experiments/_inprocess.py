@@ -46,6 +46,8 @@ class _Programs(Sandbox):
     async def run_program(self, source: str, *, seed: int = 0, limits: Limits = PROGRAM_LIMITS) -> RunOutcome:
         scope: dict[str, Any] = {}
         try:
+            if "def solution" not in source:
+                return RunOutcome("ok", eval(source, scope))
             exec(source, scope)
             return RunOutcome("ok", scope["solution"]())
         except Exception as error:

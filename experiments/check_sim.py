@@ -13,23 +13,28 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import tyro
+from _inprocess import InProcess
 from _recorded_workflows import RECORDED_WORKFLOWS
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 import w4s_gym  # noqa: F401 - registers the benchmarks
-from w4s_gym._loop import run_sync
-from w4s_gym.benchmark import get_benchmark
+from w4s_gym.benchmark import Item, get_benchmark
 from w4s_gym.evaluation import EvaluationLimits, Evaluator
 from w4s_gym.executors import make_executor
+from w4s_gym.executors.sim import SimulatedExecutor
 from w4s_gym.executors.simulation.profile import Domain
 from w4s_gym.executors.simulation.recorded import (
     Comparison,
+    Recorded,
     Simulation,
     accuracies,
     blank_profile,
@@ -87,6 +92,15 @@ async def record(args: Args, sandbox: Sandbox) -> None:
             print(f"real {name}: {evaluation.accuracy:.3f} ({time.monotonic() - began:.0f} s)", flush=True)
 
 
+def in_process(
+    simulation: Simulation, domain: Domain, workflows: Sequence[Recorded], items: Sequence[Item]
+) -> NDArray[np.float64]:
+    """Simulate without the sandbox: the workflows are this project's own. Predictions run through the evaluator."""
+    executor = SimulatedExecutor(f"sim:{simulation.profile.name}", simulation.with_domain(domain))
+    runner = InProcess(get_benchmark("ChainSum"), items)
+    return np.array([np.mean(runner.scores(executor, workflow.source)) for workflow in workflows])
+
+
 def predict(args: Args, sandbox: Sandbox) -> None:
     """Fit on each half of the workflows, predict the other half, and print both."""
     benchmark = get_benchmark("ChainSum")
@@ -102,8 +116,8 @@ def predict(args: Args, sandbox: Sandbox) -> None:
     lines = []
     for label, fitted, held_out in (("half A", *parts), ("half B", *reversed(parts))):
         simulation = Simulation(benchmark, blank_profile(args.executor, f"check/{args.executor}"), sandbox)
-        fit = fit_run(simulation, fitted, items, Domain())
-        found = run_sync(simulation.accuracies(fit.domain, held_out, items, _DRAWS))
+        fit = fit_run(partial(in_process, simulation), fitted, items, Domain())
+        found = simulation.measure(fit.domain, held_out, items, _DRAWS)
         comparison = Comparison(accuracies(held_out, items), found)
         blind.append(comparison)
         for workflow, real, simulated in zip(held_out, comparison.real, found, strict=True):

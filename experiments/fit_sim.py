@@ -20,7 +20,6 @@ from rich.console import Console
 from rich.table import Table
 
 import w4s_gym  # noqa: F401 - registers the benchmarks
-from w4s_gym._loop import run_sync
 from w4s_gym.benchmark import get_benchmark
 from w4s_gym.executors.simulation.profile import Domain, load_profile
 from w4s_gym.executors.simulation.recorded import (
@@ -67,8 +66,8 @@ def main(args: Args) -> None:
         simulation = Simulation(benchmark, profile, sandbox)
         kind = items[0].kind if items else "number"
         start = profile.domain_of(args.benchmark, kind) if args.base else Domain()
-        fit = fit_run(simulation, workflows, fitted_items, start)
-        simulated = run_sync(simulation.accuracies(fit.domain, workflows, held_out, 3))
+        fit = fit_run(simulation.measure, workflows, fitted_items, start)
+        simulated = simulation.measure(fit.domain, workflows, held_out, 3)
     comparison = Comparison(accuracies(workflows, held_out), simulated)
     table = Table(title=f"Calibration of the simulated {args.name} on {len(held_out)} held-out items")
     for column in ("workflow", "real", "simulated", "error"):

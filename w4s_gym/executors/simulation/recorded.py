@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from w4s_gym._loop import run_sync
 from w4s_gym.benchmark import Benchmark, Item
 from w4s_gym.errors import ConfigError
 from w4s_gym.evaluation import EvaluationLimits, Evaluator
@@ -138,22 +139,27 @@ class Simulation:
                 total[row] += outcome.accuracy
         return total / draws
 
+    def measure(
+        self, domain: Domain, workflows: Sequence[Recorded], items: Sequence[Item], draws: int = 1
+    ) -> NDArray[np.float64]:
+        """Do the same from outside of any event loop."""
+        return run_sync(self.accuracies(domain, workflows, items, draws))
+
+
+Simulate = Callable[[Domain, Sequence[Recorded], Sequence[Item]], NDArray[np.float64]]
+"""Returns the simulated accuracy of each workflow on the items under a domain; `Simulation.measure` is one."""
+
 
 def fit_run(
-    simulation: Simulation, workflows: Sequence[Recorded], items: Sequence[Item], start: Domain, rounds: int = 4
+    simulate: Simulate, workflows: Sequence[Recorded], items: Sequence[Item], start: Domain, rounds: int = 4
 ) -> Fit:
-    """Fit a domain to the recorded accuracies of workflows on items.
-
-    Must not be called from a running event loop.
-    """
-    from w4s_gym._loop import run_sync
-
+    """Fit a domain to the recorded accuracies of workflows on items."""
     sizes: dict[Size, int] = {"probe": len(items), "slope": len(items), "full": len(items)}
     real = accuracies(workflows, items)
 
     def measure(domain: Domain, rows: Sequence[int], size: Size) -> NDArray[np.float64]:
         chosen = [workflows[row] for row in rows]
-        return run_sync(simulation.accuracies(domain, chosen, items[: sizes[size]]))
+        return simulate(domain, chosen, items[: sizes[size]])
 
     # Standard error of an accuracy of one half, but never so small that one cell rules the fit.
     error = max(0.02, float(np.sqrt(np.mean(real * (1 - real)) / len(items))))
