@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from _results import Results
 from _stats import HierarchicalBootstrap
+from matplotlib.ticker import MaxNLocator
 
 _WIDTH, _HEIGHT = 11.0, 4.4
 
@@ -21,6 +22,11 @@ def write_plots(results: Results, folder: Path) -> list[Path]:
     if results.meta_agents:
         written.append(_design_curve(results, folder / "design_curve.png"))
     return written
+
+
+def _colour(results: Results, algo: str) -> str:
+    """Return the colour of a designer: the same in all plots."""
+    return f"C{results.stream(algo) % 10}"
 
 
 def _axis_label(results: Results, text: str) -> str:
@@ -38,7 +44,7 @@ def _learning_curves(results: Results, path: Path) -> Path:
     figure, axes = plt.subplots(1, 2, figsize=(_WIDTH, _HEIGHT), layout="constrained")
     panels = (("accuracy", "Validation accuracy of the proposals, %"), ("best", "Best validation accuracy so far, %"))
     for axis, (key, label) in zip(axes, panels, strict=True):
-        for number, algo in enumerate(results.algos):
+        for algo in results.algos:
             curves = [
                 [(point["calls"], 100 * point[key]) for point in cell.result["curve"] if key in point]
                 for cell in results.of(algo)
@@ -46,7 +52,7 @@ def _learning_curves(results: Results, path: Path) -> Path:
             curves = [curve for curve in curves if len(curve) > 1]
             if not curves:
                 continue
-            colour = f"C{number}"
+            colour = _colour(results, algo)
             for curve in curves:
                 axis.plot(*zip(*curve, strict=True), color=colour, alpha=0.25, linewidth=0.8)
             calls = np.linspace(max(c[0][0] for c in curves), min(c[-1][0] for c in curves), 60)
@@ -67,8 +73,8 @@ def _design_curve(results: Results, path: Path) -> Path:
     boot = HierarchicalBootstrap(results.items)
     longest = max(results.config["design_turns"], results.config["curve_turns"])
     turns = list(range(1, longest + 1))
-    for number, algo in enumerate(results.meta_agents):
-        colour = f"C{number}"
+    for algo in results.meta_agents:
+        colour = _colour(results, algo)
         points = [boot.mean(results.design_scores(algo, t), results.stream(algo)) for t in turns]
         left.plot(turns, [100 * p.value for p in points], "o-", color=colour, label=results.label(algo))
         left.fill_between(
@@ -88,6 +94,7 @@ def _design_curve(results: Results, path: Path) -> Path:
     right.set_xlabel("Candidates of one turn (validation selects)")
     left.set_ylabel(_axis_label(results, "Test accuracy, %"))
     left.set_xticks(turns)
+    right.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.legend(fontsize="small")
     for axis in (left, right):
         axis.grid(alpha=0.3)

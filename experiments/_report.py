@@ -96,9 +96,15 @@ class ComparisonReport:
 
     def _conditions(self) -> str:
         config = self.results.config
+        missing = [
+            f"{self.results.label(algo)} has {len(self.results.of(algo))}"
+            for algo in self.results.algos
+            if len(self.results.of(algo)) < config["seeds"]
+        ]
+        unfinished = f" (unfinished: {', '.join(missing)})" if missing else ""
         return (
-            f"{config['seeds']} seeds; budget of {config['budget']:,} executor calls for training or search; "
-            f"{config['validation_size']} validation and {self.results.items} test items, the same for all. "
+            f"{config['seeds']} seeds{unfinished}; budget of {config['budget']:,} executor calls for training or "
+            f"search; {config['validation_size']} validation and {self.results.items} test items, the same for all. "
             "Intervals: 95%, bootstrap over seeds, episodes and items"
             + (". All scores, calls, tokens, dollars and latencies are simulated." if self.results.simulated else ".")
         )
