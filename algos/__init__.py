@@ -9,7 +9,13 @@ from w4s_gym.errors import ConfigError
 
 __all__ = ["make_policy"]
 
-_TINY_OPTIONS = {"prompt_style": "compact", "temperature": 0.7, "max_new_tokens": 320, "learning_rate": 5e-4}
+_TINY_OPTIONS = {
+    "prompt_style": "compact",
+    "temperature": 0.7,
+    "max_new_tokens": 320,
+    "learning_rate": 4e-4,
+    "epochs": 2,
+}
 """Options of the tiny meta-agent that differ from the defaults of `HFConfig`."""
 
 

@@ -53,7 +53,9 @@ class HFConfig:
     device: str = "auto"
     """`auto`: the first GPU, else the CPU."""
     learning_rate: float = 2e-5
-    """What suits this model; algorithms use it unless they are told otherwise."""
+    """What suits this model in weighted regression; algorithms use it unless they are told otherwise."""
+    epochs: int = 1
+    """Passes over the rows of an update, likewise."""
     rows_per_pass: int = 64
     """Samples that are generated together; more are cut into several passes."""
 

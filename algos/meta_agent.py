@@ -125,7 +125,7 @@ class RegressionAgent(MetaAgent):
             candidates: candidates a turn (m).
             episodes: episodes of one call of `collect`.
             run: `<algorithm>/<seed>`.
-            **regression: fields of `RegressionConfig`; `lr` is by default the policy's `learning_rate`.
+            **regression: fields of `RegressionConfig`; `lr` and `epochs` are by default the policy's.
 
         Raises:
             ConfigError: the policy cannot be trained, or an option is not known.
@@ -141,7 +141,8 @@ class RegressionAgent(MetaAgent):
         self._replay = replay
         self._earlier: list[Row] = []
         try:
-            config = RegressionConfig(**{"lr": policy.config.learning_rate, **regression})
+            suited = {"lr": policy.config.learning_rate, "epochs": policy.config.epochs}
+            config = RegressionConfig(**{**suited, **regression})
         except TypeError as error:
             raise ConfigError(f"unknown option of {self.name}: {error}") from error
         self.trainer = RegressionTrainer(policy.model, policy.codec, config)
@@ -149,6 +150,10 @@ class RegressionAgent(MetaAgent):
     def weigh(self, row: Row) -> float | None:
         """Weight of a row that could be measured; None leaves it out."""
         raise NotImplementedError
+
+    def teaches(self, texts: Sequence[WeightedText]) -> bool:
+        """Whether there is something to learn from these rows; else the update leaves the weights as they are."""
+        return True
 
     def update(self, batch: Batch) -> dict[str, float]:
         """Fit the new rows and some earlier ones; rows without a reward never train.
@@ -159,7 +164,8 @@ class RegressionAgent(MetaAgent):
         seed = derive_seed("update", self.run, self.progress.updates)
         new, earlier = self._weighted(batch.rows), self._weighted(self._earlier)
         drawn = Random(seed).sample(earlier, min(self._replay, len(earlier)))
-        figures = self.trainer.fit([*new, *drawn], seed)
+        texts = [*new, *drawn]
+        figures = self.trainer.fit(texts if self.teaches(texts) else [], seed)
         self._earlier += batch.rows
         self._trained.weights_changed()
         self.progress = replace(self.progress, updates=self.progress.updates + 1)

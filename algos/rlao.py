@@ -6,10 +6,12 @@ Best-of-m rollouts, then reward-weighted regression on every candidate: weight e
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from w4s_gym.algos.meta_agent import RegressionAgent, Untrained
 from w4s_gym.algos.policy import Policy
+from w4s_gym.algos.regression import WeightedText
 from w4s_gym.algos.trajectory import Row
 from w4s_gym.errors import ConfigError
 
@@ -38,3 +40,11 @@ class RLAO(RegressionAgent):
         """Return exp(reward / tau)."""
         assert row.reward is not None
         return math.exp(row.reward / self.tau)
+
+    def teaches(self, texts: Sequence[WeightedText]) -> bool:
+        """Return whether the weights differ.
+
+        Rows that all earned the same hold no preference: in expectation regression on a policy's own samples changes
+        nothing, and what it changes in practice is noise.
+        """
+        return len({text.weight for text in texts}) > 1

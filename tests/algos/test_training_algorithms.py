@@ -86,6 +86,15 @@ def test_rlao_weighs_rows_by_exp_of_reward_over_tau(policy):
         make(RLAO, policy, tau=0.0)
 
 
+def test_rlao_does_not_imitate_rows_that_all_earned_the_same(policy):
+    start = weights(policy)
+    agent = make(RLAO, policy)
+    assert agent.update(batch(0.0, 0.0, None))["rows"] == 0
+    assert torch.equal(weights(policy), start)
+    assert agent.update(batch(0.0, 1.0, 0.0, episode=1))["rows"] == 5  # the earlier rows count from now on
+    assert not torch.equal(weights(policy), start)
+
+
 def test_sft_keeps_winning_actions_only(policy):
     agent = make(SFT, policy)
     assert [agent.weigh(row("a", r)) for r in (1.0, 0.5, 0.0, -0.1)] == [1.0, None, None, None]
@@ -150,6 +159,12 @@ def test_the_untrained_meta_agent_does_not_change(policy):
     start = weights(policy)
     assert make(Untrained, policy).update(batch(1.0, 0.0, 0.0)) == {}
     assert torch.equal(weights(policy), start)
+
+
+def test_a_policy_brings_the_settings_that_suit_it(random_llm):
+    suited = HFPolicy(random_llm, config=HFConfig(max_new_tokens=8, learning_rate=5e-3, epochs=3))
+    assert make(RLAO, suited).update(batch(1.0, 0.0, 0.0))["steps"] == 3
+    assert make(RLAO, suited, epochs=2).update(batch(1.0, 0.0, 0.0))["steps"] == 2
 
 
 def test_unknown_options_are_refused(policy):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import collect
@@ -15,7 +16,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from w4s_gym.algos.tiny.corpus import draw_rows
 from w4s_gym.algos.tiny.model import train_tokenizer
-from w4s_gym.algos.trajectory import read_rows
+from w4s_gym.algos.trajectory import read_rows, write_rows
 from w4s_gym.errors import ConfigError
 
 CONFIGS = Path(train.__file__).parent / "configs"
@@ -72,15 +73,21 @@ def smaller(path, model, folder):
 
 @pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("*.yaml")))
 def test_committed_configurations_train_adapters(name, random_qwen, tmp_path, monkeypatch, capsys):
-    out = tmp_path / "run"
-    call(monkeypatch, train, "--config", smaller(CONFIGS / name, random_qwen, tmp_path), "--out", out)
+    out, config = tmp_path / "run", smaller(CONFIGS / name, random_qwen, tmp_path)
+    call(monkeypatch, train, "--config", config, "--out", out)
     rows = list(read_rows(out / "rows.jsonl"))
     assert len(rows) == 4 and all(row.truncated for row in rows)
-    curve = [json.loads(line) for line in (out / "curve.jsonl").read_text().splitlines()]
-    assert [record["rows"] for record in curve] == [2, 4]  # the second update replays the first
-    adapters = [p for p in (out / "state" / "policy").iterdir() if p.name.startswith("adapter_model")]
-    assert adapters and not (out / "state" / "policy" / "model.safetensors").exists()
+    assert len((out / "curve.jsonl").read_text().splitlines()) == 2
     assert "(simulated)" in capsys.readouterr().out
+    untouched = (out / "state" / "policy" / "adapter_model.safetensors").read_bytes()
+
+    # A random model never wins. As if its first text had:
+    write_rows(tmp_path / "won.jsonl", [replace(row, reward=float(i == 0)) for i, row in enumerate(rows)])
+    call(monkeypatch, train, "--config", config, "--rows", tmp_path / "won.jsonl", "--out", tmp_path / "offline")
+    assert "rows 4 " in capsys.readouterr().out
+    folder = tmp_path / "offline" / "state" / "policy"
+    assert (folder / "adapter_model.safetensors").read_bytes() != untouched
+    assert not (folder / "model.safetensors").exists()
 
 
 def test_a_run_that_is_started_again_goes_on(random_llm_options, tmp_path, monkeypatch, capsys):
@@ -107,10 +114,10 @@ def test_rows_that_were_collected_train_any_algorithm(random_llm_options, tmp_pa
     rows = tmp_path / "rows.jsonl"
     call(monkeypatch, collect, "--out", rows, "--iterations", 1, *random_llm_options)
     assert [row.run for row in read_rows(rows)] == ["collect/0"] * 2
-    for algo in ("rlao", "grpo"):
+    for algo, trained in (("rlao", 0), ("grpo", 2)):  # RLAO has nothing to learn from rows that earned the same
         out = tmp_path / algo
         call(monkeypatch, train, "--algo", algo, "--rows", rows, "--out", out, *random_llm_options)
-        assert "rows 2 " in capsys.readouterr().out
+        assert f"rows {trained} " in capsys.readouterr().out
         assert (out / "state" / "policy" / "model.safetensors").exists()
 
 
