@@ -126,7 +126,7 @@ def fit_domain(
         loss = float(np.sum(((simulated - target) / error) ** 2)) + _surprise(theta, priors)
         if best is None or loss < best[0]:
             best = (loss, theta, simulated)
-        if turn == 0 or (turn == 2 and np.max(np.abs(best[2] - target)) > _FAR):
+        if turn == 0 or (turn == 2 < rounds and np.max(np.abs(best[2] - target)) > _FAR):
             slopes = _slopes(start, priors, theta, measure, len(target), reach)
         theta, simulated = best[1], best[2]
         # Shorter steps once the full step has stopped helping: accuracies move in steps of one item.
