@@ -51,7 +51,7 @@ class GRPO(MetaAgent):
 
         Args:
             policy: the meta-agent; its weights change.
-            lr: learning rate of AdamW. The default is a quarter of the policy's `learning_rate`: advantages also push
+            lr: learning rate of AdamW. The default is half of the policy's `learning_rate`: advantages also push
                 texts away, and at the rate that suits regression the tiny meta-agent unlearns to write workflows.
             epochs: optimizer steps on the same completions (`num_iterations` of trl).
             beta: weight of the divergence from the first policy.
@@ -77,7 +77,7 @@ class GRPO(MetaAgent):
         self._clip = clip
         self._max_tokens = max_tokens
         parameters = [p for p in policy.model.parameters() if p.requires_grad]
-        self._optimizer = torch.optim.AdamW(parameters, lr=lr or 0.25 * policy.config.learning_rate, weight_decay=0.0)
+        self._optimizer = torch.optim.AdamW(parameters, lr=lr or 0.5 * policy.config.learning_rate, weight_decay=0.0)
 
     def update(self, batch: Batch) -> dict[str, float]:
         """Take `epochs` steps on the groups of the batch.
