@@ -25,7 +25,7 @@ class CompareConfig:
     """Designers: untrained, seed, sft, rlao, grpo, adas, aflow, cot_sc, random_edits, or `file.py:ClassName`."""
     seeds: int = 3
     """Number of seeds of every designer."""
-    budget: int = 7_000
+    budget: int = 5_000
     """Executor calls that every designer may spend on training or search, cached ones included."""
     iterations: int = 0
     """Most iterations of training or search, whatever the budget; 0 means no limit."""
@@ -39,13 +39,13 @@ class CompareConfig:
     """Turns of the design budget that every meta-agent gets at evaluation."""
     design_candidates: int = 1
     """Candidates a turn of the design budget."""
-    design_episodes: int = 8
+    design_episodes: int = 6
     """Independent design episodes of every meta-agent and seed."""
-    curve_turns: int = 3
+    curve_turns: int = 2
     """Longest design budget of the curve over turns (0: no curve)."""
-    validation_size: int = 48
+    validation_size: int = 40
     """Validation items."""
-    test_size: int = 150
+    test_size: int = 100
     """Test items (at most)."""
     policy_options: str = "{}"
     """Options of the meta-agent, as JSON, for instance `{"lora_rank": 16}`."""
