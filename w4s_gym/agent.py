@@ -15,7 +15,7 @@ from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable, RequestRefused
 from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Executor, Usage
 from w4s_gym.ledger import Ledger, ask
 from w4s_gym.sandbox import Sandbox
-from w4s_gym.sandbox.types import PROGRAM_LIMITS, Limits, WorkflowCallError
+from w4s_gym.sandbox.types import Limits, WorkflowCallError
 from w4s_gym.scoring.code import public_job
 
 MAX_SAMPLES = 64
@@ -288,6 +288,3 @@ def full_answer(value: Any) -> str | None:
     if isinstance(value, Sequence) and value and all(isinstance(v, str | int | float) for v in value):
         return ", ".join(str(v) for v in value)
     return None
-
-
-__all__ = ["PROGRAM_LIMITS", "AgentHost", "RunBudgetExceeded", "full_answer", "parse_json_object"]
