@@ -14,7 +14,8 @@ _TINY_OPTIONS = {
     "temperature": 0.7,
     "max_new_tokens": 320,
     "learning_rate": 4e-4,
-    "epochs": 2,
+    "epochs": 4,
+    "warmup_steps": 20,
 }
 """Options of the tiny meta-agent that differ from the defaults of `HFConfig`."""
 

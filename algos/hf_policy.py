@@ -56,6 +56,8 @@ class HFConfig:
     """What suits this model in weighted regression; algorithms use it unless they are told otherwise."""
     epochs: int = 1
     """Passes over the rows of an update, likewise."""
+    warmup_steps: int = 0
+    """Optimizer steps in which the learning rate rises, likewise."""
     rows_per_pass: int = 64
     """Samples that are generated together; more are cut into several passes."""
 

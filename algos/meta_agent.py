@@ -125,7 +125,7 @@ class RegressionAgent(MetaAgent):
             candidates: candidates a turn (m).
             episodes: episodes of one call of `collect`.
             run: `<algorithm>/<seed>`.
-            **regression: fields of `RegressionConfig`; `lr` and `epochs` are by default the policy's.
+            **regression: fields of `RegressionConfig`; `lr`, `epochs` and `warmup_steps` are by default the policy's.
 
         Raises:
             ConfigError: the policy cannot be trained, or an option is not known.
@@ -141,7 +141,11 @@ class RegressionAgent(MetaAgent):
         self._replay = replay
         self._earlier: list[Row] = []
         try:
-            suited = {"lr": policy.config.learning_rate, "epochs": policy.config.epochs}
+            suited = {
+                "lr": policy.config.learning_rate,
+                "epochs": policy.config.epochs,
+                "warmup_steps": policy.config.warmup_steps,
+            }
             config = RegressionConfig(**{**suited, **regression})
         except TypeError as error:
             raise ConfigError(f"unknown option of {self.name}: {error}") from error

@@ -87,6 +87,9 @@ class RegressionConfig:
     max_tokens: int = 8192
     """Longer rows are left out, counted and reported, never cut."""
     weight_decay: float = 0.0
+    warmup_steps: int = 0
+    """Optimizer steps, over all calls of `fit`, in which the learning rate rises linearly to `lr`. AdamW's first steps
+    move every weight by about the learning rate, however small its gradient; a small model may forget how to write."""
     clip: float = 1.0
     """Largest gradient norm."""
     bfloat16: bool | None = None
@@ -153,8 +156,9 @@ class RegressionTrainer:
         padded = 0
         for epoch in range(self.config.epochs):
             for batch in _grouped_batches(fitting, self.config.rows_per_step, Random(derive_seed(seed, epoch))):
+                rate = self.config.lr * lr_scale(len(losses) / total) * self._warmth()
                 for group in self._optimizer.param_groups:
-                    group["lr"] = self.config.lr * lr_scale(len(losses) / total)
+                    group["lr"] = rate
                 loss, size = self._step(batch)
                 losses.append(loss)
                 padded += size
@@ -180,6 +184,13 @@ class RegressionTrainer:
     def load(self, path: Path) -> None:
         """Read what `save` wrote."""
         self._optimizer.load_state_dict(torch.load(path, map_location=self._device, weights_only=True))
+
+    def _warmth(self) -> float:
+        """Factor of the learning rate of the next step; AdamW's own count of steps survives `save` and `load`."""
+        if not self.config.warmup_steps:
+            return 1.0
+        done = max((int(state["step"]) for state in self._optimizer.state.values()), default=0)
+        return min(1.0, (done + 1) / self.config.warmup_steps)
 
     def _step(self, batch: Sequence[EncodedRow]) -> tuple[float, int]:
         """One optimizer step; returns the loss and the number of padded tokens passed."""

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ class LocalConfig:
     """Requests decoded together."""
     context: int = 4096
     """Tokens (prompt plus completion) of one request."""
+    reply_tokens: int = 4096
+    """Most tokens of a sample, whatever the workflow asks for: small models often write until the limit."""
     threads: int = 0
     """CPU threads; 0 means half of the cores. Threads wait for each other at every layer, so each needs a core of its
     own: one too many on a busy machine makes a reply many times slower."""
@@ -59,8 +61,10 @@ class LocalConfig:
         if unknown:
             raise ConfigError(f"executor config: unknown {', '.join(unknown)}; expected some of {', '.join(known)}")
         made = cls(**config)
-        if made.parallel < 1 or made.context < 64 or made.threads < 0:
-            raise ConfigError(f"executor config: expected parallel >= 1, context >= 64 and threads >= 0; got {made}")
+        if made.parallel < 1 or made.context < 64 or made.reply_tokens < 1 or made.threads < 0:
+            raise ConfigError(
+                f"executor config: expected parallel >= 1, context >= 64, reply_tokens >= 1, threads >= 0; got {made}"
+            )
         return made
 
 
@@ -99,7 +103,9 @@ class LocalExecutor:
         with self.gguf.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         version = importlib.metadata.version("xllamacpp")
-        return json.dumps(["xllamacpp", version, digest, self.config.parallel, self.config.context])
+        return json.dumps(
+            ["xllamacpp", version, digest, self.config.parallel, self.config.context, self.config.reply_tokens]
+        )
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Answer one request with `request.n` samples.
@@ -116,7 +122,7 @@ class LocalExecutor:
 
     def most(self, request: ChatRequest) -> tuple[int, float | None]:
         """Return upper estimates of (tokens, US dollars): it costs nothing."""
-        return request.n * most_tokens(request), 0.0
+        return request.n * most_tokens(self._limited(request)), 0.0
 
     async def ask(self, request: ChatRequest) -> ChatReply:
         """Ask for one sample; starts the server if it does not run.
@@ -125,6 +131,7 @@ class LocalExecutor:
             ExecutorUnavailable: the server cannot be started or keeps crashing.
             RequestRefused: the prompt does not fit into the context.
         """
+        request = self._limited(request)
         for start in range(_STARTS):
             endpoint = await self._running()
             try:
@@ -134,6 +141,9 @@ class LocalExecutor:
                 if start == _STARTS - 1 or self._server.alive:
                     raise
         raise AssertionError("the last start returns or raises")
+
+    def _limited(self, request: ChatRequest) -> ChatRequest:
+        return replace(request, max_tokens=min(request.max_tokens, self.config.reply_tokens))
 
     async def close(self) -> None:
         """Stop the server unless another executor uses it. May be called twice."""
