@@ -129,6 +129,23 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(random_llm
     assert not torch.equal(fit(1), fit(2))
 
 
+def test_the_learning_rate_rises_over_the_first_steps_of_all_fits_and_goes_on_after_a_load(random_llm, tmp_path):
+    def moved(fitted):
+        before = torch.cat([p.detach().flatten().clone() for p in fitted.model.parameters()])
+        fitted.fit(ROWS, 0)
+        return (torch.cat([p.detach().flatten() for p in fitted.model.parameters()]) - before).abs().max().item()
+
+    config = replace(EXACT, lr=1e-3, warmup_steps=4, clip=0.0001)
+    assert moved(trainer(random_llm, replace(config, warmup_steps=0))) == pytest.approx(1e-3, rel=0.05)
+    fitted = trainer(random_llm, config)
+    assert moved(fitted) == pytest.approx(0.25e-3, rel=0.05)  # AdamW's first step moves a weight by the rate
+    assert 0.3e-3 < moved(fitted) < 0.7e-3
+    fitted.save(tmp_path / "optimizer.pt")
+    resumed = trainer(random_llm, config)
+    resumed.load(tmp_path / "optimizer.pt")
+    assert 0.5e-3 < moved(resumed) < 1e-3
+
+
 def test_a_run_that_goes_on_from_a_checkpoint_ends_with_the_same_weights(random_llm, tmp_path):
     config = replace(EXACT, rows_per_step=2)
     agent = policy(random_llm)

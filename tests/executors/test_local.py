@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -90,6 +91,20 @@ def test_replies_are_free_reproducible_and_differ_between_samples(run):
     assert first == second
     assert all('{"expression":' in "".join(completions[0].text.split()) for completions in first)
     assert len({c.text for c in first[2]}) > 1  # each sample has a seed of its own
+
+
+@real
+def test_replies_end_at_the_cap_whatever_the_workflow_asks_for(run):
+    executor = make_executor("local:smollm2-135m", {"context": 512, "reply_tokens": 20})
+    request = ChatRequest(messages=({"role": "user", "content": "Tell a long story."},), max_tokens=200)
+
+    async def ask() -> int:
+        reply = await executor.complete(request)
+        await executor.close()
+        return reply.usage.completion_tokens
+
+    assert run(ask()) == 20
+    assert executor.most(request)[0] == executor.most(replace(request, max_tokens=20))[0]
 
 
 @real
