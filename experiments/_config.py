@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from w4s_gym.errors import ConfigError
 
@@ -47,6 +47,10 @@ class CompareConfig:
     """Validation items."""
     test_size: int = 100
     """Test items (at most)."""
+    cache: Literal["off", "read", "write"] = "write"
+    """Replies of a real executor: `write` keeps and uses them (an interrupted cell then pays nothing twice), `read`
+    only uses them, `off` asks anew. They lie in the run folder, or in the `cache_folder` of
+    `--env-options '{"executor_config": {...}}'`."""
     policy_options: str = "{}"
     """Options of the meta-agent, as JSON, for instance `{"lora_rank": 16}`."""
     env_options: str = "{}"
@@ -100,14 +104,18 @@ class CompareConfig:
             share: share of a cell's dollars that the environment may spend.
             responses: folder of the response cache; simulated executors, which cost nothing, need none.
         """
+        given = _json_object("env_options", self.env_options)
+        executor = dict(given.pop("executor_config", {}))
+        if responses and self.cache != "off":
+            executor = {"cache_folder": str(responses), "cache": self.cache, **executor}
         dollars = self.max_dollars / (len(self.algos) * self.seeds) * share
         return {
             "executor": self.executor,
             "validation_size": self.validation_size,
             "test_size": self.test_size,
             **({"budget": {"dollars": dollars}} if dollars else {}),
-            **({"executor_config": {"cache_folder": str(responses)}} if responses else {}),
-            **_json_object("env_options", self.env_options),
+            **({"executor_config": executor} if executor else {}),
+            **given,
         }
 
     def options_of_policy(self) -> dict[str, Any]:
@@ -140,7 +148,7 @@ class CompareConfig:
         return cls(**values, **{name: getattr(given, name) for name in _NOT_MEASURED})
 
 
-_NOT_MEASURED = {"workers", "run_dir", "resume", "report", "plan", "track"}
+_NOT_MEASURED = {"cache", "workers", "run_dir", "resume", "report", "plan", "track"}
 
 
 def _json_object(name: str, text: str) -> dict[str, Any]:

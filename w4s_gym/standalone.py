@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 
@@ -20,13 +22,22 @@ from w4s_gym.sandbox import Sandbox, SandboxConfig
 from w4s_gym.sandbox.types import PROGRAM_LIMITS
 
 
-def answer_question(source: str, item: Item, executor: str, *, benchmark: str = "", draw: int = 0) -> tuple[str, Usage]:
+def answer_question(
+    source: str,
+    item: Item,
+    executor: str,
+    *,
+    executor_config: Mapping[str, Any] | None = None,
+    benchmark: str = "",
+    draw: int = 0,
+) -> tuple[str, Usage]:
     """Run a workflow on one item, in the sandbox and through the usual agent.
 
     Args:
         source: Python source that defines `solver`.
         item: the question; its gold answer is used by simulated executors only.
         executor: name of the executor.
+        executor_config: its configuration, as in `make_executor`.
         benchmark: name of the item's benchmark, for simulated executors.
         draw: which draw of the executor's randomness.
 
@@ -37,7 +48,7 @@ def answer_question(source: str, item: Item, executor: str, *, benchmark: str = 
         W4SError: the workflow failed, or the executor could not be asked.
     """
     ledger = Ledger("question")
-    endpoint = make_executor(executor)
+    endpoint = make_executor(executor, executor_config)
     with Sandbox(SandboxConfig()) as sandbox:
         host = AgentHost(item, endpoint, sandbox, ledger, draw, PROGRAM_LIMITS, benchmark)
         try:
@@ -66,12 +77,17 @@ def main(file: str, env: str, executor: str, arguments: Sequence[str] | None = N
     parser = argparse.ArgumentParser(description="Answer a question with this workflow.")
     parser.add_argument("question", nargs="?", help="the question; without one, a validation item of the benchmark")
     parser.add_argument("--executor", default=executor, help="sim:<profile>, openai:<model> or local:<model>")
+    parser.add_argument("--executor-config", default="{}", help='JSON, for instance {"base_url": "http://..."}')
     parser.add_argument("--entry-point", help="code benchmarks: name of the function to write")
     options = parser.parse_args(arguments)
     try:
         item, benchmark = _find_item(options.question, options.entry_point, env, options.executor)
         answer, usage = answer_question(
-            Path(file).read_text(encoding="utf-8"), item, options.executor, benchmark=benchmark
+            Path(file).read_text(encoding="utf-8"),
+            item,
+            options.executor,
+            executor_config=_configuration(options.executor_config),
+            benchmark=benchmark,
         )
     except W4SError as error:
         sys.exit(f"error: {error}")
@@ -80,6 +96,16 @@ def main(file: str, env: str, executor: str, arguments: Sequence[str] | None = N
         print(f"question: {item.task}\ncorrect answer: {item.gold}")
     price = "unknown" if usage.dollars is None else f"${usage.dollars:.5f}"
     print(f"answer{simulated}: {answer}\n{usage.calls} executor calls, price {price}")
+
+
+def _configuration(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"expected --executor-config to be JSON; got {text!r}: {error}") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"expected --executor-config to be a JSON object; got {text!r}")
+    return value
 
 
 def _find_item(question: str | None, entry_point: str | None, env: str, executor: str) -> tuple[Item, str]:

@@ -103,6 +103,14 @@ def test_the_best_workflow_is_a_program(finished):
     assert "--executor openai:" in refused.stderr
 
 
+def test_a_workflow_file_says_what_is_wrong_with_an_executor_config(finished):
+    command = [sys.executable, str(finished / "best_workflow.py"), "--executor-config"]
+    for wrong, message in (("{", "expected --executor-config to be JSON"), ("[1]", "to be a JSON object")):
+        run = subprocess.run([*command, wrong], capture_output=True, text=True, timeout=120, check=False)
+        assert run.returncode == 1
+        assert message in run.stderr
+
+
 def test_every_proposal_and_every_score_is_in_the_journal(finished):
     folder = RunFolder.open(finished)
     cells = folder.records("cell")
@@ -160,6 +168,40 @@ def test_a_killed_run_resumes_to_the_same_table(tmp_path):
         file.write('{"kind": "cell", "algo": "se')  # killed while it wrote
     subprocess.run(command(tmp_path / "cut", "--resume"), check=True, capture_output=True, timeout=300)
     assert table(tmp_path / "cut") == table(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_trained_cells_killed_at_ten_random_moments_end_with_the_same_table_and_weights(tmp_path):
+    pytest.importorskip("trl")
+    arguments = ["--algos", "sft", "rlao", "grpo", "--seeds", "1", "--budget", "300", "--candidates", "3"]
+    arguments += ["--design-episodes", "2", "--curve-turns", "0", "--validation-size", "10", "--test-size", "10"]
+
+    def command(path, *more):
+        return [sys.executable, str(SCRIPT), *arguments, "--run-dir", str(path), *more]
+
+    started = time.monotonic()
+    subprocess.run(command(tmp_path / "whole"), check=True, capture_output=True, timeout=900)
+    whole = time.monotonic() - started
+    random, kills = Random(0), 0
+    while kills < 10:
+        resume = ["--resume"] if (tmp_path / "cut" / "config.json").exists() else []
+        process = subprocess.Popen(
+            command(tmp_path / "cut", *resume),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(random.uniform(0.2, 0.9) * whole)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+    subprocess.run(command(tmp_path / "cut", "--resume"), check=True, capture_output=True, timeout=900)
+    assert table(tmp_path / "cut") == table(tmp_path / "whole")
+    for algo in ("sft-0", "rlao-0", "grpo-0"):
+        weights = [path / "cells" / algo / "state" / "policy" for path in (tmp_path / "cut", tmp_path / "whole")]
+        files = sorted(file.name for file in weights[1].glob("*.safetensors"))
+        assert files
+        assert all((weights[0] / name).read_bytes() == (weights[1] / name).read_bytes() for name in files)
 
 
 def test_a_failed_cell_is_told_and_tried_again_on_resume(tmp_path, monkeypatch):
@@ -220,6 +262,21 @@ def test_a_folder_that_cannot_be_used_is_told(tmp_path, capsys):
 def test_values_that_make_no_sense_are_refused(options):
     with pytest.raises(ConfigError, match="expected"):
         CompareConfig(**options)
+
+
+def test_replies_of_a_real_executor_are_kept_where_the_command_line_says(tmp_path):
+    def executor(**options):
+        return CompareConfig(**options).environment_options(responses=tmp_path).get("executor_config")
+
+    assert executor() == {"cache_folder": str(tmp_path), "cache": "write"}
+    assert executor(cache="read") == {"cache_folder": str(tmp_path), "cache": "read"}
+    assert executor(cache="off") is None
+    own = '{"executor_config": {"base_url": "http://localhost:1/v1", "cache_folder": "elsewhere"}}'
+    assert executor(env_options=own) == {
+        "base_url": "http://localhost:1/v1",
+        "cache_folder": "elsewhere",
+        "cache": "write",
+    }
 
 
 def test_a_resumed_run_keeps_its_configuration(finished):
