@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-_START = 32
+_START = 16
 _SHRINK = 0.7
 _REJECTIONS_IN_A_ROW = 2
 
@@ -16,7 +16,7 @@ _REJECTIONS_IN_A_ROW = 2
 class Pool:
     """Slots for calls to one endpoint, shared by everything in the process that uses it.
 
-    The number of slots starts at 32 and grows by one for each answer (it doubles per round trip) until the endpoint
+    The number of slots starts at 16 and grows by one for each answer (it doubles per round trip) until the endpoint
     complains for the first time (429, overload, timeout). Then it shrinks by 30%, at most once per round trip, and
     grows by one per round trip: additive increase, multiplicative decrease, as in TCP's congestion control (RFC 5681).
     One rejection with `Retry-After` delays only its own call; the second in a row, with no answer between them, stops
