@@ -172,3 +172,11 @@ def test_a_cancelled_call_is_noted_as_unanswered():
         return run.usage
 
     assert asyncio.run(cancel()) == Usage(unanswered=1)
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 1000)), max_size=30), st.randoms())
+def test_sums_of_usage_do_not_depend_on_the_order(costs, random):
+    usages = [Usage(1, 0, 3, 2, dollars, seconds) for dollars, seconds in costs]
+    shuffled = random.sample(usages, len(usages))
+    assert sum(shuffled, Usage()) == sum(usages, Usage())
+    assert sum(usages, Usage()).seconds == pytest.approx(sum(seconds for _, seconds in costs), abs=1e-4)

@@ -71,20 +71,30 @@ class Usage:
     have billed them; their tokens and dollars are unknown and not in the sums."""
 
     def __add__(self, other: Usage) -> Usage:
-        """Add field by field; an unknown price makes the sum unknown."""
-        dollars = None if self.dollars is None or other.dollars is None else self.dollars + other.dollars
+        """Add field by field; an unknown price makes the sum unknown.
+
+        Dollars and seconds are added as whole numbers of 1e-10 dollars and microseconds, so that a sum does not depend
+        on which call came back first.
+        """
+        dollars = None
+        if self.dollars is not None and other.dollars is not None:
+            dollars = _add(self.dollars, other.dollars, 10)
         return Usage(
             self.calls + other.calls,
             self.cached_calls + other.cached_calls,
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             dollars,
-            self.seconds + other.seconds,
+            _add(self.seconds, other.seconds, 6),
             self.empty + other.empty,
             self.truncated + other.truncated,
             self.malformed + other.malformed,
             self.unanswered + other.unanswered,
         )
+
+
+def _add(a: float, b: float, digits: int) -> float:
+    return round(round(a, digits) + round(b, digits), digits)
 
 
 @dataclass(frozen=True)
