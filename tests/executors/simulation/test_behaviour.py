@@ -98,6 +98,16 @@ def test_an_error_shown_leads_to_another_program(mini, make_items, chat):
     assert replies[wrong] < 10 and replies[model.answers[0]] > 15
 
 
+def test_no_mutant_changes_a_loop_that_might_then_never_end(mini):
+    source = (
+        "def f(n):\n    steps = 0\n    while n > 1:\n        n = n // 2\n        steps += 1\n    return steps + 3\n"
+    )
+    item = Item("c/3", "def f(n): ...", source, kind="code", entry_point="f")
+    answers = ItemModel(mini.profile, item).answers
+    assert len(answers) >= 4
+    assert all("while n > 1:\n        n = n // 2\n        steps += 1" in answer for answer in answers)
+
+
 def test_mutants_are_programs_that_differ(mini):
     item = Item(
         "c/2",
