@@ -96,12 +96,16 @@ def serve(fd: int) -> None:
     write, leave = frames.write_all, os._exit
     try:
         try:
-            frame = frames.pack(frames.RESULT, {"value": _MODES[job["mode"]](job, fd), "output": output.text()})
-            if len(frame) > job["result_bytes"]:
-                raise ValueError(f"the result has {len(frame)} bytes, at most {job['result_bytes']} are allowed")
-        except BaseException as error:
+            try:
+                frame = frames.pack(frames.RESULT, {"value": _MODES[job["mode"]](job, fd), "output": output.text()})
+                if len(frame) > job["result_bytes"]:
+                    raise ValueError(f"the result has {len(frame)} bytes, at most {job['result_bytes']} are allowed")
+            except BaseException as error:
+                signal.signal(signal.SIGPROF, signal.SIG_IGN)
+                frame = _error_frame(error, output)
+        except BaseException as second:  # memory or time ran out while the first error was described
             signal.signal(signal.SIGPROF, signal.SIG_IGN)
-            frame = _error_frame(error, output)
+            frame = _error_frame(second, output)
         write(fd, frame)
     finally:
         leave(0)
