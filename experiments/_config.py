@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from w4s_gym.errors import ConfigError
+from w4s_gym.options import json_object
 
 
 @dataclass(frozen=True)
@@ -152,10 +152,4 @@ _NOT_MEASURED = {"cache", "workers", "run_dir", "resume", "report", "plan", "tra
 
 
 def _json_object(name: str, text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"expected --{name.replace('_', '-')} to be JSON; got {text!r}: {error}") from error
-    if not isinstance(value, dict):
-        raise ConfigError(f"expected --{name.replace('_', '-')} to be a JSON object; got {text!r}")
-    return value
+    return json_object(f"--{name.replace('_', '-')}", text)

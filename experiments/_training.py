@@ -18,6 +18,7 @@ from w4s_gym.algos import make_policy
 from w4s_gym.algos.policy import Policy
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import ConfigError, W4SError
+from w4s_gym.options import json_object
 
 Config = TypeVar("Config")
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
@@ -51,21 +52,6 @@ class DesignConfig:
         env = gym.make(self.env, disable_env_checker=True, **options).unwrapped
         assert isinstance(env, WorkflowDesignEnv)
         return env
-
-
-def json_object(name: str, text: str) -> dict[str, Any]:
-    """Read an option that holds a JSON object.
-
-    Raises:
-        ConfigError: it does not.
-    """
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"expected {name} to be JSON; got {text!r}: {error}") from error
-    if not isinstance(value, dict):
-        raise ConfigError(f"expected {name} to be a JSON object; got {text!r}")
-    return value
 
 
 def read_config(kind: type[Config], path: Path) -> Config:

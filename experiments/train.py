@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from _training import DesignConfig, command_line, json_object, run
+from _training import DesignConfig, command_line, run
 
 from w4s_gym.algos.base import Batch
 from w4s_gym.algos.meta_agent import MetaAgent
@@ -22,6 +22,7 @@ from w4s_gym.algos.policy import Policy
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.algos.trajectory import Row, read_rows, write_rows
 from w4s_gym.errors import ConfigError
+from w4s_gym.options import json_object
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import Field, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
@@ -31,3 +32,18 @@ def from_fields(default: T, given: dict[str, Any] | None, name: str) -> T:
         nested = is_dataclass(current) and isinstance(value, dict)
         values[key] = from_fields(current, value, f"{name}.{key}") if nested else value
     return replace(default, **values)
+
+
+def json_object(name: str, text: str) -> dict[str, Any]:
+    """Read an option that holds a JSON object.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"expected {name} to be JSON; got {text!r}: {error}") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"expected {name} to be a JSON object; got {text!r}")
+    return value

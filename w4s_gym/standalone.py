@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import ConfigError, W4SError
 from w4s_gym.executors import Usage, make_executor
 from w4s_gym.ledger import Ledger
+from w4s_gym.options import json_object
 from w4s_gym.sandbox import Sandbox, SandboxConfig
 from w4s_gym.sandbox.types import PROGRAM_LIMITS
 
@@ -86,7 +86,7 @@ def main(file: str, env: str, executor: str, arguments: Sequence[str] | None = N
             Path(file).read_text(encoding="utf-8"),
             item,
             options.executor,
-            executor_config=_configuration(options.executor_config),
+            executor_config=json_object("--executor-config", options.executor_config),
             benchmark=benchmark,
         )
     except W4SError as error:
@@ -96,16 +96,6 @@ def main(file: str, env: str, executor: str, arguments: Sequence[str] | None = N
         print(f"question: {item.task}\ncorrect answer: {item.gold}")
     price = "unknown" if usage.dollars is None else f"${usage.dollars:.5f}"
     print(f"answer{simulated}: {answer}\n{usage.calls} executor calls, price {price}")
-
-
-def _configuration(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"expected --executor-config to be JSON; got {text!r}: {error}") from error
-    if not isinstance(value, dict):
-        raise ConfigError(f"expected --executor-config to be a JSON object; got {text!r}")
-    return value
 
 
 def _find_item(question: str | None, entry_point: str | None, env: str, executor: str) -> tuple[Item, str]:
