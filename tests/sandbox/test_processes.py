@@ -261,6 +261,38 @@ def test_more_packages_can_be_allowed() -> None:
     assert (outcome.status, outcome.value) == ("ok", psutil.__version__)
 
 
+def test_sources_that_need_other_modules_get_them_from_a_second_zygote(processes: Any) -> None:
+    with Sandbox() as sandbox:
+        for source, started in (
+            ("import math\nmath.floor(2.5)", 1),
+            ("import numpy\nint(numpy.arange(3).sum())", 2),
+            ("import csv, sqlite3\nsqlite3.sqlite_version and csv.QUOTE_ALL", 2),
+            ("'é'.encode('shift_jisx0213', 'replace').decode('latin-1') and 1", 2),
+            ("len([2, 5])", 2),
+        ):
+            outcome = asyncio.run(sandbox.run_program(source))
+            assert outcome.status == "ok", (source, outcome)
+            assert len([z for z in sandbox._zygotes if not z.lost]) == started
+
+
+def test_what_a_child_wrote_counts_also_when_it_is_read_after_its_end() -> None:
+    """A busy host hears of the end first; a frame that breaks the protocol is still found."""
+    source = (
+        "import os\ndef solver(agent, task):\n    os.write(3, b'\\x63\\0\\0\\0\\x02{}')\n    return {'answer': 'x'}\n"
+    )
+
+    async def run_on_a_busy_loop() -> str:
+        run = asyncio.ensure_future(sandbox.run_workflow(source, "t", handler=echo))
+        while not sandbox._zygotes[0].active:
+            await asyncio.sleep(0)
+        time.sleep(0.5)
+        return (await run).status
+
+    with Sandbox() as sandbox:
+        sandbox.report()
+        assert asyncio.run(run_on_a_busy_loop()) == "protocol"
+
+
 def test_limits_hold_to_the_point() -> None:
     with Sandbox() as sandbox:
         sandbox.report()

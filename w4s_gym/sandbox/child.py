@@ -291,10 +291,11 @@ class Child:
             self._on_frame(kind, body)
 
     def _on_frame(self, kind: int, body: bytes) -> None:
-        if (self._ending is not None or self._ended) and kind != frames.RESULT:
+        if self._ending is not None and kind != frames.RESULT:
             return
         if kind == frames.PEER and self._on_peer is not None:
-            self._on_peer(self, body)
+            if not self._ended:
+                self._on_peer(self, body)
             return
         try:
             data = frames.unpack(body)
@@ -323,6 +324,8 @@ class Child:
         if call_id in self._seen:
             raise frames.FrameError("an id was used twice")
         self._seen.add(call_id)
+        if self._ended:  # nobody waits for the answer
+            return
         self.made_calls = True
         if not self._tasks:
             self.pause_clock()

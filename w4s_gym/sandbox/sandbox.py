@@ -12,6 +12,7 @@ from w4s_gym.sandbox import bubblewrap
 from w4s_gym.sandbox.child import Child, Ending, Slots
 from w4s_gym.sandbox.code_tests import run_pair
 from w4s_gym.sandbox.config import IsolationReport, SandboxConfig
+from w4s_gym.sandbox.inside.preload import suffices
 from w4s_gym.sandbox.isolation import accept, probe
 from w4s_gym.sandbox.types import (
     PROGRAM_LIMITS,
@@ -63,7 +64,7 @@ class Sandbox:
             SandboxUnavailable: the machine does not offer the required level.
         """
         with self._lock:
-            self._zygote()
+            self._zygote(all_modules=False)
             assert self._report is not None
             return self._report
 
@@ -109,8 +110,9 @@ class Sandbox:
         self._bind()
         assert self._running is not None
         outcome = TestOutcome("infrastructure")
+        more = not suffices(job.candidate, job.tests, job.setup)
         for _ in range(ATTEMPTS):
-            zygote = await self._ready_with_slot()
+            zygote = await self._ready_with_slot(more)
             try:
                 outcome = await run_pair(zygote, job)
             finally:
@@ -137,8 +139,9 @@ class Sandbox:
         self.close()
 
     async def _run(self, job: dict[str, Any], limits: Limits, handler: CallHandler | None) -> RunOutcome:
+        more = not suffices(job["source"])
         for _ in range(ATTEMPTS):
-            child = Child(await self._ready_with_slot(), limits, handler=handler, slots=self._running)
+            child = Child(await self._ready_with_slot(more), limits, handler=handler, slots=self._running)
             ending = await child.run(job)
             if ending.status != "infrastructure" or ending.error is not None or child.made_calls:
                 break
@@ -154,49 +157,52 @@ class Sandbox:
             self._running = Slots(self._config.running_slots)
             self._workflows = Slots(self._config.max_workflows)
 
-    async def _ready(self) -> ZygoteProcess:
+    async def _ready(self, all_modules: bool) -> ZygoteProcess:
         """Return a zygote that serves the running loop."""
-        zygote = self._usable()
+        zygote = self._usable(all_modules)
         if zygote is None:
-            zygote = await asyncio.to_thread(self._locked_zygote)
+            zygote = await asyncio.to_thread(self._locked_zygote, all_modules)
         zygote.attach(asyncio.get_running_loop())
         return zygote
 
-    async def _ready_with_slot(self) -> ZygoteProcess:
+    async def _ready_with_slot(self, all_modules: bool) -> ZygoteProcess:
         """Take a slot, then return a usable zygote."""
         assert self._running is not None
         await self._running.take()
         try:
-            return await self._ready()
+            return await self._ready(all_modules)
         except BaseException:
             self._running.give()
             raise
 
-    def _locked_zygote(self) -> ZygoteProcess:
+    def _locked_zygote(self, all_modules: bool) -> ZygoteProcess:
         with self._lock:
-            return self._zygote()
+            return self._zygote(all_modules)
 
-    def _usable(self) -> ZygoteProcess | None:
-        zygote = self._zygotes[-1] if self._zygotes else None
-        if zygote is None or zygote.lost or zygote.spawned >= self._config.recycle_after:
-            return None
-        return zygote
+    def _usable(self, all_modules: bool) -> ZygoteProcess | None:
+        return next((z for z in self._zygotes if z.all_modules == all_modules and not self._spent(z)), None)
 
-    def _zygote(self) -> ZygoteProcess:
+    def _spent(self, zygote: ZygoteProcess) -> bool:
+        return zygote.lost or zygote.spawned >= self._config.recycle_after
+
+    def _zygote(self, all_modules: bool) -> ZygoteProcess:
         """Return a usable zygote, starting one if needed; closes old ones that have no children left."""
         if self._closed:
             raise SandboxUnavailable("the sandbox was closed; make a new one")
-        found = self._usable()
+        found = self._usable(all_modules)
         if found is not None:
             return found
-        for old in [z for z in self._zygotes if z.lost or not z.active]:
+        for old in [z for z in self._zygotes if z.lost or (self._spent(z) and not z.active)]:
             old.close()
             self._zygotes.remove(old)
-        zygote = self._start() if self._report is None else self._restart()
-        self._zygotes.append(zygote)
-        return zygote
+        if self._report is None:
+            # Packages that were chosen are loaded at once: a mistake shows at the start.
+            self._zygotes.append(self._start(all_modules=self._config.packages != SandboxConfig.packages))
+            return self._zygote(all_modules)
+        self._zygotes.append(self._restart(all_modules))
+        return self._zygotes[-1]
 
-    def _start(self) -> ZygoteProcess:
+    def _start(self, all_modules: bool) -> ZygoteProcess:
         """Start the first zygote, in a box if that works, and find out the isolation level."""
         if "namespaces" in self._config.layers:
             self._box = bubblewrap.find()
@@ -204,13 +210,13 @@ class Sandbox:
         else:
             no_box = "switched off by SandboxConfig(layers=...)"
         try:
-            zygote = self._restart()
+            zygote = self._restart(all_modules)
         except SandboxUnavailable as error:
             if self._box is None:
                 raise
             no_box = bubblewrap.explain(str(error))
             self._box = None
-            zygote = self._restart()
+            zygote = self._restart(all_modules)
         try:
             self._report = accept(probe(zygote, no_box), self._config)
         except BaseException:
@@ -218,9 +224,9 @@ class Sandbox:
             raise
         return zygote
 
-    def _restart(self) -> ZygoteProcess:
-        """Start a zygote of the kind that was probed."""
-        zygote = ZygoteProcess(self._config, self._box)
+    def _restart(self, all_modules: bool) -> ZygoteProcess:
+        """Start a zygote with the confinement that was probed; the modules it has loaded change nothing about that."""
+        zygote = ZygoteProcess(self._config, self._box, all_modules)
         zygote.start()
         return zygote
 

@@ -34,13 +34,16 @@ def drop_user() -> str:
     return f"root became the unused user {uid}"
 
 
-def harden(die_with_parent: bool) -> None:
-    """Forbid this process and its children new privileges, core dumps and inspection by others (Linux)."""
-    if sys.platform != "linux":
-        return
-    _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    if die_with_parent:
+def harden() -> None:
+    """Forbid this process and all that it forks new privileges, core dumps and inspection by others (Linux)."""
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def die_with_parent() -> None:
+    """End this process when its parent ends (Linux)."""
+    if sys.platform == "linux":
         _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 

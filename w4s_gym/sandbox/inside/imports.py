@@ -167,7 +167,6 @@ def prepare(locations: dict[str, str], preload: list[str]) -> None:
         ModuleNotFoundError: a module of `preload` needs a package that is not allowed.
     """
     sys.meta_path.insert(0, AllowedPackages(locations))
-    load_extensions()
     for name in preload:
         if name in locations:
             load_package(name, locations[name])

@@ -18,17 +18,10 @@ import time
 from typing import Any
 
 from . import confine, frames, imports, runner
+from .preload import PRELOAD
 
 CHANNEL_FD = 3
 """Descriptor of the channel in every child."""
-
-PRELOAD = (
-    "abc array ast bisect cmath collections collections.abc concurrent.futures.thread contextlib copy dataclasses "
-    "datetime decimal enum fractions functools heapq importlib.util inspect io itertools json keyword linecache math "
-    "numbers operator random re statistics string textwrap threading time traceback types typing unicodedata warnings"
-).split()
-"""Standard modules that are imported before the first fork, so that no child that uses them pays for it. Every megabyte
-here costs every child about 0.05 ms, used or not."""
 
 
 class Zygote:
@@ -47,9 +40,11 @@ class Zygote:
 
     def run(self) -> None:
         """Load what children may need, then serve until the host goes away."""
+        if self._options["all_modules"]:
+            imports.load_extensions()
         imports.prepare(self._options["locations"], [*PRELOAD, *self._options["packages"]])
         user = confine.drop_user()
-        confine.harden(die_with_parent=False)
+        confine.harden()
         confine.adopt_orphans()
         self._filters = confine.KernelFilters()
         wake, wake_write = os.pipe()
@@ -127,7 +122,7 @@ class Zygote:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for fd in (0, 1, 2):
             os.dup2(self._null, fd)
-        confine.harden(die_with_parent=True)
+        confine.die_with_parent()
         if os.getppid() != self._pid:
             os._exit(71)
         self._filters.enter_landlock(request["layers"])
