@@ -26,8 +26,8 @@ INSIDE = Path(__file__).parent / "inside"
 START_TIMEOUT = 60.0
 """Seconds for the start, which loads a few hundred modules from disk."""
 
-# The zygote has one thread, so modules have nothing to repair after a fork: the handlers that they register for it would
-# cost every child about 0.4 ms.
+# The zygote has one thread, so modules have nothing to repair after a fork: the handlers that they register for it
+# would cost every child about 0.4 ms.
 _BOOTSTRAP = """
 import importlib.util, os, sys
 os.register_at_fork = lambda **handlers: None
