@@ -21,10 +21,10 @@ from w4s_gym.journal import RunFolder
 C = TypeVar("C", bound=CompareConfig)
 
 
-def parse(kind: type[C], description: str | None) -> C:
-    """Read the command line."""
+def parse(kind: type[C], description: str | None, default: C | None = None) -> C:
+    """Read the command line; `default` replaces the defaults of `kind`."""
     try:
-        return tyro.cli(kind, description=description)
+        return tyro.cli(kind, description=description, default=default)
     except ConfigError as error:
         sys.exit(f"error: {error}")
 
