@@ -29,6 +29,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "tau=1": {"algo_options": {"rlao": {"tau": 1.0}}},
     "m=1": {"candidates": 1},
     "m=10": {"candidates": 10},
+    "temperature=0.5": {"policy_options": {"temperature": 0.5}},
+    "temperature=0.85": {"policy_options": {"temperature": 0.85}},
+    "temperature=1": {"policy_options": {"temperature": 1.0}},
     "horizon=1": {"turns": 1},
     "horizon=4": {"turns": 4},
     "relative reward": {"env_options": {"reward": {"kind": "relative"}}, "racing": False},
@@ -64,7 +67,7 @@ def variant_config(config: AblationConfig, name: str) -> CompareConfig:
     if name not in ABLATIONS:
         raise ConfigError(f"expected settings among {', '.join(ABLATIONS)}; got {name!r}")
     changes = dict(ABLATIONS[name])
-    for key in ("env_options", "algo_options"):
+    for key in ("policy_options", "env_options", "algo_options"):
         if key in changes:
             changes[key] = json.dumps({**json.loads(getattr(config, key)), **changes[key]}, sort_keys=True)
     plain = CompareConfig(**{f.name: getattr(config, f.name) for f in fields(CompareConfig)})

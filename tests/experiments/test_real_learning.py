@@ -1,0 +1,25 @@
+import real_learning
+from _config import CompareConfig
+
+from w4s_gym.evaluation import EvaluationLimits
+from w4s_gym.executors.local import LocalConfig
+from w4s_gym.options import from_fields
+
+
+def test_the_defaults_ask_a_real_model_on_enough_items_and_seeds():
+    config = real_learning.DEFAULT
+    assert config.executor.startswith("local:") and {"seed", "sft", "rlao"} <= set(config.algos)
+    assert config.validation_size >= 40 and config.seeds >= 3
+
+
+def test_the_options_of_the_environment_are_known_and_the_cache_is_shared():
+    options = real_learning.DEFAULT.environment_options(responses=None)
+    assert from_fields(EvaluationLimits(), options["limits"], "limits").item_caps.calls == 3
+    executor = dict(options["executor_config"])
+    assert executor.pop("cache_folder")
+    assert LocalConfig.from_json(executor).reply_tokens == 32
+
+
+def test_only_the_untrained_meta_agent_stops_after_one_episode():
+    cells = real_learning.cells(CompareConfig(algos=("untrained", "rlao"), seeds=2))
+    assert [(cell.algo, cell.config.iterations) for cell in cells] == [("untrained", 1), ("rlao", 0)] * 2
