@@ -58,6 +58,8 @@ class HFConfig:
     """Passes over the rows of an update, likewise."""
     warmup_steps: int = 0
     """Optimizer steps in which the learning rate rises, likewise."""
+    tau: float = 0.4
+    """Temperature of RLAO's weights exp(reward / tau), likewise."""
     rows_per_pass: int = 64
     """Samples that are generated together; more are cut into several passes."""
 

@@ -155,8 +155,8 @@ class RegressionAgent(MetaAgent):
         """Weight of a row that could be measured; None leaves it out."""
         raise NotImplementedError
 
-    def teaches(self, texts: Sequence[WeightedText]) -> bool:
-        """Whether there is something to learn from these rows; else the update leaves the weights as they are."""
+    def teaches(self, rewards: Sequence[float]) -> bool:
+        """Whether rows with these rewards hold something to learn; else the update leaves the weights as they are."""
         return True
 
     def update(self, batch: Batch) -> dict[str, float]:
@@ -166,22 +166,22 @@ class RegressionAgent(MetaAgent):
             The trainer's figures, and `rows_masked`, the rows of this batch that could not be measured.
         """
         seed = derive_seed("update", self.run, self.progress.updates)
-        new, earlier = self._weighted(batch.rows), self._weighted(self._earlier)
-        drawn = Random(seed).sample(earlier, min(self._replay, len(earlier)))
-        texts = [*new, *drawn]
-        figures = self.trainer.fit(texts if self.teaches(texts) else [], seed)
+        new, earlier = self._usable(batch.rows), self._usable(self._earlier)
+        rows = [*new, *Random(seed).sample(earlier, min(self._replay, len(earlier)))]
+        teaches = self.teaches([row.reward for row in rows if row.reward is not None])
+        figures = self.trainer.fit([self._weighted(row) for row in rows] if teaches else [], seed)
         self._earlier += batch.rows
         self._trained.weights_changed()
         self.progress = replace(self.progress, updates=self.progress.updates + 1)
         return {**figures, "rows_masked": float(sum(row.reward is None for row in batch.rows))}
 
-    def _weighted(self, rows: Sequence[Row]) -> list[WeightedText]:
-        weighted = []
-        for row in rows:
-            weight = None if row.reward is None else self.weigh(row)
-            if weight is not None:
-                weighted.append(WeightedText(row.messages, row.action, weight, row.truncated))
-        return weighted
+    def _usable(self, rows: Sequence[Row]) -> list[Row]:
+        return [row for row in rows if row.reward is not None and self.weigh(row) is not None]
+
+    def _weighted(self, row: Row) -> WeightedText:
+        weight = self.weigh(row)
+        assert weight is not None
+        return WeightedText(row.messages, row.action, weight, row.truncated)
 
     def save(self, folder: Path) -> None:
         """Write weights, optimizer, earlier rows and progress."""

@@ -11,9 +11,9 @@ from typing import Any
 
 from w4s_gym.algos.meta_agent import RegressionAgent, Untrained
 from w4s_gym.algos.policy import Policy
-from w4s_gym.algos.regression import WeightedText
 from w4s_gym.algos.trajectory import Row
 from w4s_gym.errors import ConfigError
+from w4s_gym.reward import BEAT_LAST
 
 __all__ = ["RLAO", "Untrained"]
 
@@ -23,28 +23,34 @@ class RLAO(RegressionAgent):
 
     name = "rlao"
 
-    def __init__(self, policy: Policy, *, tau: float = 0.4, **options: Any) -> None:
+    def __init__(self, policy: Policy, *, tau: float | None = None, **options: Any) -> None:
         """Prepare to train `policy`.
 
         Args:
             policy: the meta-agent; its weights change.
-            tau: temperature of the weights.
+            tau: temperature of the weights (default: the policy's, 0.4 unless it says otherwise).
             **options: arguments of `RegressionAgent`.
+
+        Raises:
+            ConfigError: the policy cannot be trained, or an option cannot be used.
         """
-        if tau <= 0:
-            raise ConfigError(f"expected tau above 0; got {tau}")
         super().__init__(policy, **options)
-        self.tau = tau
+        self.tau = self._trained.config.tau if tau is None else tau
+        if self.tau <= 0:
+            raise ConfigError(f"expected tau above 0; got {self.tau}")
 
     def weigh(self, row: Row) -> float:
         """Return exp(reward / tau)."""
         assert row.reward is not None
         return math.exp(row.reward / self.tau)
 
-    def teaches(self, texts: Sequence[WeightedText]) -> bool:
-        """Return whether the weights differ.
+    def teaches(self, rewards: Sequence[float]) -> bool:
+        """Return whether some text was a new best, and not every text has earned the same.
 
         Rows that all earned the same hold no preference: in expectation regression on a policy's own samples changes
-        nothing, and what it changes in practice is noise.
+        nothing, and what it changes in practice is noise. `BEAT_LAST` says only that a text beat the workflow of its
+        state, which may be far worse than the seed workflows: with nothing better beside it, regression narrows the
+        policy down to bad workflows.
         """
-        return len({text.weight for text in texts}) > 1
+        best = max(rewards, default=0.0)
+        return best > 0.0 and best != BEAT_LAST and min(rewards) < best

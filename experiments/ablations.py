@@ -26,11 +26,12 @@ DEFAULT = "default"
 ABLATIONS: dict[str, dict[str, Any]] = {
     DEFAULT: {},
     "tau=0.1": {"algo_options": {"rlao": {"tau": 0.1}}},
+    "tau=0.4": {"algo_options": {"rlao": {"tau": 0.4}}},
     "tau=1": {"algo_options": {"rlao": {"tau": 1.0}}},
     "m=1": {"candidates": 1},
     "m=10": {"candidates": 10},
     "temperature=0.5": {"policy_options": {"temperature": 0.5}},
-    "temperature=0.85": {"policy_options": {"temperature": 0.85}},
+    "temperature=0.7": {"policy_options": {"temperature": 0.7}},
     "temperature=1": {"policy_options": {"temperature": 1.0}},
     "horizon=1": {"turns": 1},
     "horizon=4": {"turns": 4},

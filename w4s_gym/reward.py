@@ -7,6 +7,9 @@ from typing import Literal
 
 from w4s_gym.errors import ConfigError
 
+BEAT_LAST = 0.5
+"""Tier of a workflow that beats the one of its state, but not the best so far."""
+
 
 @dataclass(frozen=True)
 class RewardRule:
@@ -39,4 +42,4 @@ class RewardRule:
             return (accuracy - best) / best if best else 1.0
         if accuracy > best:
             return 1.0
-        return 0.5 if accuracy > last else 0.0
+        return BEAT_LAST if accuracy > last else 0.0

@@ -95,6 +95,16 @@ def test_rlao_does_not_imitate_rows_that_all_earned_the_same(policy):
     assert not torch.equal(weights(policy), start)
 
 
+def test_rlao_waits_for_a_new_best(policy):
+    """Texts that only beat the workflow of their state may be far worse than what is known."""
+    start = weights(policy)
+    agent = make(RLAO, policy)
+    assert agent.update(batch(0.0, 0.5, 0.5))["rows"] == 0
+    assert torch.equal(weights(policy), start)
+    assert agent.update(batch(1.0, 0.5, episode=1))["rows"] == 5
+    assert make(RLAO, policy).update(batch(0.1, -0.2, 0.0))["rows"] == 3  # relative rewards: above 0 is a new best
+
+
 def test_sft_keeps_winning_actions_only(policy):
     agent = make(SFT, policy)
     assert [agent.weigh(row("a", r)) for r in (1.0, 0.5, 0.0, -0.1)] == [1.0, None, None, None]
