@@ -33,10 +33,10 @@ DEFAULT = CompareConfig(
     env="W4S-ChainSum-v0",
     executor="local:smollm2-135m",
     algos=("untrained", "seed", "sft", "rlao"),
-    budget=1_500,
-    design_episodes=3,
+    budget=1_000,
+    design_episodes=2,
     validation_size=40,
-    test_size=60,
+    test_size=40,
     env_options=json.dumps(ENVIRONMENT),
 )
 
