@@ -7,7 +7,7 @@ when it is asked in the right way: the usual workflows solve next to nothing, an
     python experiments/real_learning.py --resume            # go on with an interrupted run
     python experiments/real_learning.py --env-options ...   # every option of compare_algos.py
 
-It is `compare_algos.py` with other defaults, so that it ends in about an hour on two cores: at most three calls an
+It is `compare_algos.py` with other defaults, since two cores give about two replies a second: at most three calls an
 item, few episodes, short replies, and one cache of replies for all cells, beside the run folders: a run that is made
 again takes minutes. The untrained meta-agent does not search; it only shows what learning started from.
 """
