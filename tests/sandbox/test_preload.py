@@ -28,6 +28,7 @@ def test_common_imports_suffice(source):
         "import numpy as np",
         "import re, csv",
         "import re; import csv",
+        "from re import sub; import csv",
         "from csv import reader",
         "from .secret import x",
         "m = __import__('csv')",

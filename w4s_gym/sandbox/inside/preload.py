@@ -16,7 +16,7 @@ here costs every child about 0.05 ms, used or not."""
 _AT_HAND = {name.partition(".")[0] for name in PRELOAD} - {"concurrent", "importlib"}
 _AT_HAND |= {"__future__", "os", *sys.builtin_module_names}
 _LOADS = re.compile(r"import|(?:en|de)code\(")
-_STATEMENT = re.compile(r"\s*(?:from\s+(\w+)(?:\.\w+)*\s+import\s.*|import\s+(\w+)(?:\s+as\s+\w+)?\s*(?:#.*)?)")
+_STATEMENT = re.compile(r"\s*(?:from\s+(\w+)(?:\.\w+)*\s+import\s[^;]*|import\s+(\w+)(?:\s+as\s+\w+)?\s*(?:#.*)?)")
 
 
 def suffices(*sources: str) -> bool:
