@@ -261,7 +261,7 @@ def test_more_packages_can_be_allowed() -> None:
     assert (outcome.status, outcome.value) == ("ok", psutil.__version__)
 
 
-def test_sources_that_need_other_modules_get_them_from_a_second_zygote(processes: Any) -> None:
+def test_sources_that_need_other_modules_get_them_from_a_second_zygote() -> None:
     with Sandbox() as sandbox:
         for source, started in (
             ("import math\nmath.floor(2.5)", 1),

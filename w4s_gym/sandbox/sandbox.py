@@ -110,9 +110,9 @@ class Sandbox:
         self._bind()
         assert self._running is not None
         outcome = TestOutcome("infrastructure")
-        more = not suffices(job.candidate, job.tests, job.setup)
+        all_modules = not suffices(job.candidate, job.tests, job.setup)
         for _ in range(ATTEMPTS):
-            zygote = await self._ready_with_slot(more)
+            zygote = await self._ready_with_slot(all_modules)
             try:
                 outcome = await run_pair(zygote, job)
             finally:
@@ -139,9 +139,9 @@ class Sandbox:
         self.close()
 
     async def _run(self, job: dict[str, Any], limits: Limits, handler: CallHandler | None) -> RunOutcome:
-        more = not suffices(job["source"])
+        all_modules = not suffices(job["source"])
         for _ in range(ATTEMPTS):
-            child = Child(await self._ready_with_slot(more), limits, handler=handler, slots=self._running)
+            child = Child(await self._ready_with_slot(all_modules), limits, handler=handler, slots=self._running)
             ending = await child.run(job)
             if ending.status != "infrastructure" or ending.error is not None or child.made_calls:
                 break

@@ -27,7 +27,7 @@ START_TIMEOUT = 60.0
 """Seconds for the start, which loads a few hundred modules from disk."""
 
 # The zygote has one thread, so modules have nothing to repair after a fork: the handlers that they register for it
-# would cost every child about 0.4 ms.
+# would cost every child time.
 _BOOTSTRAP = """
 import importlib.util, os, sys
 os.register_at_fork = lambda **handlers: None
@@ -60,14 +60,14 @@ class ZygoteLost(Exception):
 class ZygoteProcess:
     """A running zygote. After `start`, use it from one event loop, or blocking (`call_blocking`) before that."""
 
-    def __init__(self, config: SandboxConfig, box: str | None = None, all_modules: bool = True) -> None:
+    def __init__(self, config: SandboxConfig, box: str | None, all_modules: bool) -> None:
         """Start nothing yet.
 
         Args:
             config: packages to load, layers to use, and when it counts as hung.
             box: path of bubblewrap, to run inside of it.
             all_modules: whether children can import everything that the config allows, or only what `preload.PRELOAD`
-                names; forking the latter takes two thirds of the time.
+                names, which makes forks cheaper.
         """
         self._config = config
         self._box = box
