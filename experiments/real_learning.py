@@ -8,8 +8,8 @@ when it is asked in the right way: the usual workflows solve next to nothing, an
     python experiments/real_learning.py --env-options ...   # every option of compare_algos.py
 
 It is `compare_algos.py` with other defaults, since two cores give about two replies a second: at most three calls an
-item, few episodes, short replies, and one cache of replies for all cells, beside the run folders: a run that is made
-again takes minutes. The untrained meta-agent does not search; it only shows what learning started from.
+item, episodes of one turn, short replies, and one cache of replies for all cells, beside the run folders: a run that is
+made again takes minutes. The untrained meta-agent does not search; it only shows what learning started from.
 """
 
 from __future__ import annotations
@@ -33,8 +33,11 @@ DEFAULT = CompareConfig(
     env="W4S-ChainSum-v0",
     executor="local:smollm2-135m",
     algos=("untrained", "seed", "sft", "rlao"),
-    budget=1_000,
+    budget=1_500,
+    turns=1,
+    design_turns=1,
     design_episodes=2,
+    curve_turns=1,
     validation_size=40,
     test_size=40,
     env_options=json.dumps(ENVIRONMENT),
