@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from w4s_gym.errors import ConfigError
-from w4s_gym.journal import RunFolder
+from w4s_gym.journal import Journal, RunFolder
 
 console = Console()
 if not console.is_terminal:
@@ -95,14 +95,20 @@ def run_study(folder: RunFolder, cells: Sequence[CellSpec], workers: int) -> boo
         Whether all of them are finished now.
 
     Raises:
+        ConfigError: another process is running in the folder.
         KeyboardInterrupt: Ctrl-C; finished cells are in the journal.
     """
+    with folder.journal() as journal:
+        return _run_missing(folder, cells, workers, journal)
+
+
+def _run_missing(folder: RunFolder, cells: Sequence[CellSpec], workers: int, journal: Journal) -> bool:
     done = {(r["variant"], r["algo"], r["seed"]): r["result"] for r in folder.records("cell")}
     missing = [cell for cell in cells if cell.key not in done]
     configs = [cell.config for cell in missing if find_designer(cell.algo).needs_policy]
     for config in {(c.policy, c.policy_options): c for c in configs}.values():
         _prepare_policy(config)
-    with folder.journal() as journal, _progress() as bars:
+    with _progress() as bars:
         board = _Board(bars, total=len(cells), done=len(cells) - len(missing))
         by_name = {cell.name: cell for cell in missing}
 

@@ -45,9 +45,14 @@ DEFAULT = CompareConfig(
 
 
 def cells(config: CompareConfig) -> list[CellSpec]:
-    """All cells; the untrained meta-agent plays one episode, which the others have paid for."""
+    """All cells; the untrained meta-agent plays one episode, which the others have paid for.
+
+    They are sorted by designer: those of one seed ask much the same, and unless they run at the same time, one finds
+    the replies of the other in the cache.
+    """
     once = replace(config, iterations=1)
-    return [replace(c, config=once) if c.algo == "untrained" else c for c in comparison_cells(config)]
+    ordered = sorted(comparison_cells(config), key=lambda cell: config.algos.index(cell.algo))
+    return [replace(c, config=once) if c.algo == "untrained" else c for c in ordered]
 
 
 if __name__ == "__main__":

@@ -33,6 +33,17 @@ def test_records_come_back_in_order(tmp_path):
     assert folder.records()[1]["text"] == "zwei\nZeilen é"
 
 
+def test_only_one_process_at_a_time_writes_to_a_run_folder(tmp_path):
+    folder = make(tmp_path)
+    with folder.journal() as journal:
+        with pytest.raises(ConfigError, match="another process is running"), RunFolder.open(tmp_path).journal():
+            pass
+        journal.write("cell", n=1)
+    with RunFolder.open(tmp_path).journal() as journal:
+        journal.write("cell", n=2)
+    assert [r["n"] for r in folder.records()] == [1, 2]
+
+
 def test_a_record_is_on_disk_before_the_journal_is_closed(tmp_path):
     journal = Journal(tmp_path / "j")
     journal.write("cell", n=1)

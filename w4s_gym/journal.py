@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from w4s_gym.errors import ConfigError, DataCorrupt
 
@@ -179,9 +182,30 @@ class RunFolder:
         """Whether figures of this run must be labelled simulated."""
         return bool(self.facts["simulated"])
 
-    def journal(self) -> Journal:
-        """Open the journal for appending."""
-        return Journal(self.journal_path)
+    @contextmanager
+    def journal(self) -> Iterator[Journal]:
+        """Open the journal for appending; meanwhile no other process can.
+
+        Raises:
+            ConfigError: another process writes to it, or it cannot be written.
+        """
+        lock = FileLock(self.path / "running.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise ConfigError(
+                f"expected a run folder that nobody writes to; another process is running in {self.path}. "
+                "Wait for it, or stop it and resume."
+            ) from None
+        except OSError as error:
+            raise ConfigError(
+                f"expected a run folder that can be written; got {self.path}: {error.strerror or error}."
+            ) from error
+        try:
+            with Journal(self.journal_path) as journal:
+                yield journal
+        finally:
+            lock.release()
 
     def records(self, kind: str | None = None) -> list[dict[str, Any]]:
         """Read the journal; with `kind` only records of that kind."""

@@ -20,6 +20,11 @@ def test_the_options_of_the_environment_are_known_and_the_cache_is_shared():
     assert LocalConfig.from_json(executor).reply_tokens == 32
 
 
-def test_only_the_untrained_meta_agent_stops_after_one_episode():
+def test_only_the_untrained_meta_agent_stops_after_one_episode_and_seeds_stand_next_to_each_other():
     cells = real_learning.cells(CompareConfig(algos=("untrained", "rlao"), seeds=2))
-    assert [(cell.algo, cell.config.iterations) for cell in cells] == [("untrained", 1), ("rlao", 0)] * 2
+    assert [(cell.algo, cell.seed, cell.config.iterations) for cell in cells] == [
+        ("untrained", 0, 1),
+        ("untrained", 1, 1),
+        ("rlao", 0, 0),
+        ("rlao", 1, 0),
+    ]
