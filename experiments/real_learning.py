@@ -1,7 +1,8 @@
 """A meta-agent learns to design workflows for a real model on this machine: no key, no network, nothing simulated.
 
 The executor is SmolLM2-135M on llama.cpp, the items are ChainSum's sums of two two-digit numbers, which it can do only
-when it is asked in the right way: the usual workflows solve next to nothing, an expression that is run solves most.
+when it is asked in the right way: the usual workflows solve next to nothing; an expression, cut at the equals sign and
+run, solves most.
 
     python experiments/real_learning.py
     python experiments/real_learning.py --resume            # go on with an interrupted run

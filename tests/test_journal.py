@@ -44,6 +44,13 @@ def test_only_one_process_at_a_time_writes_to_a_run_folder(tmp_path):
     assert [r["n"] for r in folder.records()] == [1, 2]
 
 
+def test_a_run_folder_that_cannot_be_locked_is_an_error_that_says_what_to_do(tmp_path):
+    folder = make(tmp_path)
+    (tmp_path / "running.lock").mkdir()
+    with pytest.raises(ConfigError, match=r"can be written.*Choose another"), folder.journal():
+        pass
+
+
 def test_a_record_is_on_disk_before_the_journal_is_closed(tmp_path):
     journal = Journal(tmp_path / "j")
     journal.write("cell", n=1)

@@ -199,7 +199,8 @@ class RunFolder:
             ) from None
         except OSError as error:
             raise ConfigError(
-                f"expected a run folder that can be written; got {self.path}: {error.strerror or error}."
+                f"expected a run folder that can be written; got {self.path}: {error.strerror or error}. "
+                "Choose another."
             ) from error
         try:
             with Journal(self.journal_path) as journal:
