@@ -43,6 +43,13 @@ def run(agent, code):
     except Exception:
         return ""
 """,
+    "compute(": """\
+def compute(agent, equation):
+    try:
+        return str(agent.execute_code(str(equation).split("=")[0].strip()))
+    except Exception:
+        return ""
+""",
     "vote(": """\
 def vote(answers):
     answers = [answer for answer in answers if answer] or ["0"]
@@ -81,6 +88,11 @@ _PROGRAMS = {
         "Write only the arithmetic expression, do not compute it.",
         ('["expression"]', '["reasoning", "expression"]'),
         'run(agent, reply["expression"])',
+    ),
+    "write an equation and compute its left side": (
+        "Write the calculation as one equation.",
+        ('["equation"]', '["reasoning", "equation"]'),
+        'compute(agent, reply["equation"])',
     ),
     "write the program": (
         "Write the complete Python code.",
