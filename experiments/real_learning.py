@@ -1,15 +1,15 @@
 """A meta-agent learns to design workflows for a real model on this machine: no key, no network, nothing simulated.
 
 The executor is SmolLM2-135M on llama.cpp, the items are ChainSum's sums of two two-digit numbers, which it can do only
-when it is asked in the right way: the usual workflows solve next to nothing; an expression, cut at the equals sign and
-run, solves most.
+when it is asked in the right way: the usual workflows solve next to nothing; an equation whose left side is run solves
+most.
 
     python experiments/real_learning.py
     python experiments/real_learning.py --resume            # go on with an interrupted run
     python experiments/real_learning.py --env-options ...   # every option of compare_algos.py
 
-It is `compare_algos.py` with other defaults, since two cores give about two replies a second: at most three calls an
-item, episodes of one turn, short replies, and one cache of replies for all cells, beside the run folders: a run that is
+It is `compare_algos.py` with other defaults, since two cores give about two replies a second: at most four calls an
+item, short episodes and replies, and one cache of replies for all cells, beside the run folders: a run that is
 made again takes minutes. The untrained meta-agent does not search; it only shows what learning started from.
 """
 
@@ -25,17 +25,16 @@ from _study import CellSpec, comparison_cells
 from compare_algos import write_report
 
 ENVIRONMENT = {
-    "limits": {"item_caps": {"calls": 3}, "in_flight": 8},
+    "limits": {"item_caps": {"calls": 4}, "in_flight": 8},
     "executor_config": {"reply_tokens": 32, "parallel": 4, "threads": 1, "cache_folder": "runs/real_learning_cache"},
 }
-"""A workflow that asks more than three times about an item gets no answer any more; replies end after 32 tokens."""
+"""A workflow that asks more than four times about an item gets no answer any more; replies end after 32 tokens."""
 
 DEFAULT = CompareConfig(
     env="W4S-ChainSum-v0",
     executor="local:smollm2-135m",
     algos=("untrained", "seed", "sft", "rlao"),
-    budget=1_500,
-    turns=1,
+    budget=2_400,
     design_turns=1,
     design_episodes=2,
     curve_turns=1,
