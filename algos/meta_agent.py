@@ -166,22 +166,23 @@ class RegressionAgent(MetaAgent):
             The trainer's figures, and `rows_masked`, the rows of this batch that could not be measured.
         """
         seed = derive_seed("update", self.run, self.progress.updates)
-        new, earlier = self._usable(batch.rows), self._usable(self._earlier)
-        rows = [*new, *Random(seed).sample(earlier, min(self._replay, len(earlier)))]
-        teaches = self.teaches([row.reward for row in rows if row.reward is not None])
-        figures = self.trainer.fit([self._weighted(row) for row in rows] if teaches else [], seed)
+        new, earlier = self._weighted(batch.rows), self._weighted(self._earlier)
+        chosen = [*new, *Random(seed).sample(earlier, min(self._replay, len(earlier)))]
+        teaches = self.teaches([reward for reward, _ in chosen])
+        figures = self.trainer.fit([text for _, text in chosen] if teaches else [], seed)
         self._earlier += batch.rows
         self._trained.weights_changed()
         self.progress = replace(self.progress, updates=self.progress.updates + 1)
         return {**figures, "rows_masked": float(sum(row.reward is None for row in batch.rows))}
 
-    def _usable(self, rows: Sequence[Row]) -> list[Row]:
-        return [row for row in rows if row.reward is not None and self.weigh(row) is not None]
-
-    def _weighted(self, row: Row) -> WeightedText:
-        weight = self.weigh(row)
-        assert weight is not None
-        return WeightedText(row.messages, row.action, weight, row.truncated)
+    def _weighted(self, rows: Sequence[Row]) -> list[tuple[float, WeightedText]]:
+        """Reward and text of the rows that train."""
+        usable = [(row, row.reward, self.weigh(row)) for row in rows if row.reward is not None]
+        return [
+            (reward, WeightedText(row.messages, row.action, weight, row.truncated))
+            for row, reward, weight in usable
+            if weight is not None
+        ]
 
     def save(self, folder: Path) -> None:
         """Write weights, optimizer, earlier rows and progress."""

