@@ -59,6 +59,18 @@ def test_the_config_is_checked():
 
 
 @real
+@pytest.mark.skipif("xllamacpp" in MISSING, reason="xllamacpp missing: pip install 'w4s-gym[local]'")
+def test_replies_are_shared_by_settings_that_cannot_change_them_and_by_no_others(tmp_path):
+    (tmp_path / "x.gguf").touch()
+
+    def identity(**config: object) -> str:
+        return make_executor(f"local:{tmp_path / 'x.gguf'}", config).identity
+
+    assert identity() == identity(threads=2) == identity(attempt_seconds=5.0)
+    changed = {"parallel": 2, "context": 128, "reply_tokens": 8, "reuse_prompts": True}
+    assert len({identity(), *(identity(**{name: value}) for name, value in changed.items())}) == 1 + len(changed)
+
+
 def test_a_file_that_is_no_model_is_said(tmp_path, run):
     (tmp_path / "x.gguf").write_bytes(b"no model at all")
     executor = make_executor(f"local:{tmp_path / 'x.gguf'}")
