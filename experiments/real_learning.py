@@ -8,7 +8,7 @@ most.
     python experiments/real_learning.py --resume            # go on with an interrupted run
     python experiments/real_learning.py --env-options ...   # every option of compare_algos.py
 
-It is `compare_algos.py` with other defaults, since two cores give about five replies a second: at most four calls an
+It is `compare_algos.py` with other defaults, since two cores give three or four replies a second: at most three calls an
 item, short episodes and replies, and one cache of replies for all cells, beside the run folders: a run that is
 made again takes minutes. The untrained meta-agent does not search; it only shows what learning started from.
 """
@@ -25,7 +25,7 @@ from _study import CellSpec, comparison_cells
 from compare_algos import write_report
 
 ENVIRONMENT = {
-    "limits": {"item_caps": {"calls": 4}, "in_flight": 8},
+    "limits": {"item_caps": {"calls": 3}, "in_flight": 8},
     "executor_config": {
         "reply_tokens": 32,
         "parallel": 4,
@@ -34,16 +34,16 @@ ENVIRONMENT = {
         "cache_folder": "runs/real_learning_cache",
     },
 }
-"""A workflow that asks more than four times about an item gets no answer any more; replies end after 32 tokens; a
+"""A workflow that asks more than three times about an item gets no answer any more; replies end after 32 tokens; a
 prompt starts from the part that the server has seen before, which makes replies twice as fast."""
 
 DEFAULT = CompareConfig(
     env="W4S-ChainSum-v0",
     executor="local:smollm2-135m",
     algos=("untrained", "seed", "sft", "rlao"),
-    budget=4_400,
+    budget=2_700,
     design_turns=1,
-    design_episodes=3,
+    design_episodes=2,
     curve_turns=1,
     validation_size=40,
     test_size=40,

@@ -14,7 +14,7 @@ def test_the_defaults_ask_a_real_model_on_enough_items_and_seeds():
 
 def test_the_options_of_the_environment_are_known_and_the_cache_is_shared():
     options = real_learning.DEFAULT.environment_options(responses=None)
-    assert from_fields(EvaluationLimits(), options["limits"], "limits").item_caps.calls == 4
+    assert from_fields(EvaluationLimits(), options["limits"], "limits").item_caps.calls == 3
     executor = dict(options["executor_config"])
     assert executor.pop("cache_folder")
     assert LocalConfig.from_json(executor).reply_tokens == 32
