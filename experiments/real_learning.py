@@ -8,9 +8,9 @@ most.
     python experiments/real_learning.py --resume            # go on with an interrupted run
     python experiments/real_learning.py --env-options ...   # every option of compare_algos.py
 
-It is `compare_algos.py` with other defaults, since two cores give three or four replies a second: at most three calls an
-item, short episodes and replies, and one cache of replies for all cells, beside the run folders: a run that is
-made again takes minutes. The untrained meta-agent does not search; it only shows what learning started from.
+It is `compare_algos.py` with other defaults, since two cores give three or four replies a second: at most three calls
+an item, short episodes and replies, and one cache of replies for all cells, beside the run folders: a run that is made
+again takes minutes. The untrained meta-agent does not search; it only shows what learning started from.
 """
 
 from __future__ import annotations
