@@ -49,7 +49,8 @@ def make_environment(
         prompt_style: of the meta-agent.
         max_turns: length of an episode.
         share: share of a cell's dollars that it may spend, if there is a limit.
-        racing: end the validation of candidates that can hardly earn a reward.
+        racing: end the validation of candidates that can hardly earn a reward, by the rule in `--env-options` or the
+            default one.
         folder: folder of the cell; keeps the replies of an executor that costs money or time, so that a cell that is
             computed again after an interruption pays nothing twice.
 
@@ -58,8 +59,7 @@ def make_environment(
     """
     responses = None if folder is None or config.executor.startswith("sim:") else folder / "responses"
     options = {**config.environment_options(share, responses), "prompt_style": prompt_style, "max_turns": max_turns}
-    if racing:
-        options["racing"] = {}
+    options["racing"] = options.get("racing", {}) if racing else None
     env = gym.make(config.env, disable_env_checker=True, **options).unwrapped
     assert isinstance(env, WorkflowDesignEnv)
     return env
