@@ -63,7 +63,7 @@ class Race:
         """
         self.rule = rule
         self._reference = np.asarray(reference, dtype=float)
-        self._threshold = float(self._reference.sum())
+        self._threshold = float(sum(reference))
         self._archive = np.asarray(archive, dtype=float).reshape(-1, len(self._reference))
         self._refined = len(self._archive) >= rule.archive
         solved = self._reference >= 0.5
@@ -102,9 +102,9 @@ class Race:
         return float(pmf[final > self._threshold + 1e-9].sum())
 
     def expected(self, scores: Mapping[int, float]) -> float:
-        """Predicted accuracy of the candidate over all items."""
+        """Predicted accuracy of a candidate that was given up; at most the reference's, so that it earns nothing."""
         rest = sum(left * a / (a + b) for left, a, b in self._posteriors(scores))
-        return (sum(scores.values()) + rest) / len(self._reference)
+        return min(sum(scores.values()) + rest, self._threshold) / len(self._reference)
 
     def _posteriors(self, scores: Mapping[int, float]) -> list[tuple[int, float, float]]:
         """Per stratum with items left: their number, and the Beta posterior of the score on them."""
