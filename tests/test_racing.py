@@ -6,6 +6,7 @@ from scipy import stats
 
 from w4s_gym.errors import ConfigError
 from w4s_gym.racing import Race, RacingRule, Saving
+from w4s_gym.reward import RewardRule
 
 
 def run(race, scores):
@@ -64,6 +65,24 @@ def test_a_candidate_that_cannot_win_is_given_up_and_one_that_has_won_never_is(s
         if sum(seen.values()) > reference.sum():
             assert race.chance(seen) == pytest.approx(1.0)
             assert not race.gives_up(seen)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    reference=st.lists(st.sampled_from([0.0, 0.1, 0.3, 1.0]), min_size=4, max_size=40),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 10_000),
+)
+def test_a_candidate_that_is_given_up_earns_nothing(reference, share, seed):
+    rng = np.random.default_rng(seed)
+    race = Race(reference, [], RacingRule(look_every=1, limit=0.4))
+    seen = {}
+    for position in range(len(reference)):
+        seen[position] = float(rng.random() < share)
+        if race.gives_up(seen):
+            last = sum(reference) / len(reference)  # as `Evaluation.accuracy` has it
+            assert RewardRule()(race.expected(seen), best=last, last=last) == 0.0
+            return
 
 
 def test_the_prediction_is_the_beta_binomial_of_one_stratum():
