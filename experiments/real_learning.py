@@ -37,7 +37,7 @@ ENVIRONMENT = {
 }
 """A candidate that solves none of the first eight or sixteen items is given up, as nearly all solve none at all. A
 workflow that asks more than three times about an item gets no answer any more; replies end after 32 tokens; a prompt
-starts from the part that the server has seen before, which makes replies twice as fast."""
+starts from the part that the server has seen before, which makes replies about twice as fast."""
 
 DEFAULT = CompareConfig(
     env="W4S-ChainSum-v0",
