@@ -63,7 +63,7 @@ class Race:
         """
         self.rule = rule
         self._reference = np.asarray(reference, dtype=float)
-        self._threshold = float(sum(reference))
+        self._threshold = float(sum(reference))  # in the order of `Evaluation.accuracy`: to the last digit the same
         self._archive = np.asarray(archive, dtype=float).reshape(-1, len(self._reference))
         self._refined = len(self._archive) >= rule.archive
         solved = self._reference >= 0.5

@@ -59,7 +59,6 @@ def test_the_config_is_checked():
 
 
 @real
-@pytest.mark.skipif("xllamacpp" in MISSING, reason="xllamacpp missing: pip install 'w4s-gym[local]'")
 def test_replies_are_shared_by_settings_that_cannot_change_them_and_by_no_others(tmp_path):
     (tmp_path / "x.gguf").touch()
 
@@ -71,6 +70,7 @@ def test_replies_are_shared_by_settings_that_cannot_change_them_and_by_no_others
     assert len({identity(), *(identity(**{name: value}) for name, value in changed.items())}) == 1 + len(changed)
 
 
+@real
 def test_a_file_that_is_no_model_is_said(tmp_path, run):
     (tmp_path / "x.gguf").write_bytes(b"no model at all")
     executor = make_executor(f"local:{tmp_path / 'x.gguf'}")
