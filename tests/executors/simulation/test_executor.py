@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from w4s_gym.benchmark import Item
@@ -82,6 +82,7 @@ def test_draws_are_independent(gpt35, make_items, chat):
     kind=st.sampled_from(["number", "text", "choice", "math", "code"]),
     gold=st.text(max_size=30),
 )
+@example(text="", keys=["_ID"], temperature=0.0, max_tokens=1, kind="number", gold="")  # selects among no labels
 def test_any_request_gets_a_reply(text, keys, temperature, max_tokens, kind, gold):
     """Whatever workflow, item and gold answer: a reply within the token limit, never an exception."""
     item = Item("i", text or "?", gold, kind=kind, entry_point="f" if kind == "code" else None)

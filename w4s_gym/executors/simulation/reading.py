@@ -111,7 +111,7 @@ def _labelled(around: str, model: ItemModel) -> tuple[tuple[str, int], ...]:
     """Pair each label with the answer that its text holds (the most frequent one)."""
     marks = list(LABEL.finditer(around))
     found = []
-    for mark, following in zip(marks, [*marks[1:], None], strict=True):
+    for mark, following in zip(marks, [*marks, None][1:], strict=True):
         part = around[mark.end() : following.start() if following else len(around)]
         shown, _ = model.shown(part)
         if shown:
