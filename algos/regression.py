@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -135,7 +135,9 @@ class RegressionTrainer:
         """Train on rows.
 
         Args:
-            rows: what to fit; weights need no normalisation.
+            rows: what to fit. Weights are divided by their mean, so that learning rate and `clip` mean the same
+                whatever their scale: with weights of 148 and 1, clipping would else shorten the steps of batches that
+                hold a winner, and only theirs.
             seed: fixes the order of the batches.
             lr_scale: factor of the learning rate as a function of the progress in [0, 1).
             on_step: called after each optimizer step with (step, number of steps, loss).
@@ -147,8 +149,10 @@ class RegressionTrainer:
         encoded = [self.codec.encode(row) for row in rows]
         fitting = [row for row in encoded if row.length <= self.config.max_tokens]
         figures = {"rows": float(len(fitting)), "rows_too_long": float(len(encoded) - len(fitting))}
-        if not fitting:
+        mean_weight = sum(row.weight for row in fitting) / max(1, len(fitting))
+        if not mean_weight:
             return {"loss": 0.0, "steps": 0.0, "tokens": 0.0, "padding": 0.0, **figures}
+        fitting = [replace(row, weight=row.weight / mean_weight) for row in fitting]
         self.model.train()
         steps_per_epoch = math.ceil(len(fitting) / self.config.rows_per_step)
         total = steps_per_epoch * self.config.epochs

@@ -119,6 +119,17 @@ def test_weights_shift_the_model_towards_heavier_rows(random_llm):
     assert before[0] - after[0] > before[1] - after[1] > 0
 
 
+def test_the_scale_of_all_weights_does_not_matter(random_llm):
+    """Clipping sees weights with mean 1: else it would shorten the steps of a batch with heavy rows, and only those."""
+    fits = []
+    for factor in (0.01, 1.0, 148.0):
+        fitted = trainer(random_llm, replace(EXACT, rows_per_step=2, epochs=3))
+        fitted.fit([replace(row, weight=factor * row.weight) for row in ROWS], 0)
+        fits.append(torch.cat([p.detach().flatten() for p in fitted.model.parameters()]))
+    assert torch.allclose(fits[0], fits[1], atol=1e-4)
+    assert torch.allclose(fits[2], fits[1], atol=1e-4)
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(random_llm):
     def fit(seed):
         fitted = trainer(random_llm, replace(EXACT, rows_per_step=2))
