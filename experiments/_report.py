@@ -118,8 +118,9 @@ class ComparisonReport:
         if not results.meta_agents:
             return None
         turns, candidates = config["design_turns"], config["design_candidates"]
+        budget = f"{turns} turn{'s' * (turns > 1)}, {candidates} candidate{'s' * (candidates > 1)} a turn"
         table = Table(
-            f"Ability to design: {turns} turns, {candidates} candidate{'s' * (candidates > 1)} a turn{self.mark}",
+            f"Ability to design: {budget}{self.mark}",
             ["designer", "val. %", "test % [95%]", "single %", "runs %", "calls", "tokens", "$", "exec. s"],
         )
         for algo in results.algos:
