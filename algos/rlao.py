@@ -13,9 +13,12 @@ from w4s_gym.algos.meta_agent import RegressionAgent, Untrained
 from w4s_gym.algos.policy import Policy
 from w4s_gym.algos.trajectory import Row
 from w4s_gym.errors import ConfigError
-from w4s_gym.reward import BEAT_LAST
+from w4s_gym.reward import BEAT_LAST, BELOW_FLOOR, NEW_BEST, NOTHING
 
 __all__ = ["RLAO", "Untrained"]
+
+LARGEST_EXPONENT = 700.0
+"""exp of it is still a float; relative rewards over a poor best may ask for more."""
 
 
 class RLAO(RegressionAgent):
@@ -42,15 +45,15 @@ class RLAO(RegressionAgent):
     def weigh(self, row: Row) -> float:
         """Return exp(reward / tau)."""
         assert row.reward is not None
-        return math.exp(row.reward / self.tau)
+        return math.exp(min(row.reward / self.tau, LARGEST_EXPONENT))
 
     def teaches(self, rewards: Sequence[float]) -> bool:
-        """Return whether some text was a new best, and not every text has earned the same.
+        """Return whether the rewards differ and, if they are tiers, some text was a new best.
 
         Rows that all earned the same hold no preference: in expectation regression on a policy's own samples changes
         nothing, and what it changes in practice is noise. `BEAT_LAST` says only that a text beat the workflow of its
         state, which may be far worse than the seed workflows: with nothing better beside it, regression narrows the
-        policy down to bad workflows.
+        policy down to bad workflows. Rewards that are no tiers grade every text.
         """
-        best = max(rewards, default=0.0)
-        return best > 0.0 and best != BEAT_LAST and min(rewards) < best
+        seen = set(rewards)
+        return len(seen) > 1 and (NEW_BEST in seen or not seen <= {BEAT_LAST, NOTHING, BELOW_FLOOR})

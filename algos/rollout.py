@@ -16,7 +16,7 @@ def roll_out(env: WorkflowDesignEnv, policy: Policy, *, m: int, seed: int, run: 
     """Play one episode, with `m` candidates a turn.
 
     A candidate that fails its self-test is repaired by the policy itself. Each attempt is a row of its own: the one
-    that was measured earns the candidate's reward, one that failed earns 0.
+    that was measured earns the candidate's reward, one that failed earns that of a failure.
 
     Args:
         env: the environment; it is reset.
@@ -83,7 +83,7 @@ def _rows(
         Row(
             messages=tuple(dict(message) for message in messages),
             action=action,
-            reward=candidate.reward if i == last else 0.0,
+            reward=candidate.reward if i == last else env.reward_rule.failure,
             accuracy=candidate.accuracy if i == last else None,
             kind="repair" if i else "design",
             status=candidate.status,

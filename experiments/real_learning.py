@@ -5,12 +5,13 @@ when it is asked in the right way: the usual workflows solve next to nothing; an
 most.
 
     python experiments/real_learning.py
-    python experiments/real_learning.py --resume            # go on with an interrupted run
-    python experiments/real_learning.py --env-options ...   # every option of compare_algos.py
+    python experiments/real_learning.py --env-options '{"style": "story"}'   # one-step word problems
+    python experiments/real_learning.py --resume                             # go on with an interrupted run
 
-It is `compare_algos.py` with other defaults, since two cores give three or four replies a second: at most three calls
-an item, short episodes and replies, and one cache of replies for all cells, beside the run folders: a run that is made
-again takes minutes. The untrained meta-agent does not search; it only shows what learning started from.
+It is `compare_algos.py`, with all its options and other defaults, since two cores give three or four replies a second:
+at most three calls an item, short episodes and replies, and one cache of replies for all cells, beside the run folders:
+a run that is made again takes minutes. The untrained meta-agent does not search; it only shows what learning started
+from. The reward is the relative one: new bests differ widely in worth here, which the tiers do not tell.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from _config import CompareConfig
 from _study import CellSpec, comparison_cells
 from compare_algos import write_report
 
+from w4s_gym.options import json_object
+
 ENVIRONMENT = {
+    "reward": {"kind": "relative"},
     "racing": {"look_every": 8, "limit": 0.06, "archive": 3},
     "limits": {"item_caps": {"calls": 3}, "in_flight": 8},
     "executor_config": {
@@ -37,7 +41,8 @@ ENVIRONMENT = {
 }
 """A candidate that solves none of the first eight or sixteen items is given up, as nearly all solve none at all. A
 workflow that asks more than three times about an item gets no answer any more; replies end after 32 tokens; a prompt
-starts from the part that the server has seen before, which makes replies about twice as fast."""
+starts from the part that the server has seen before, which makes replies about twice as fast. `--env-options` add to
+these or replace them."""
 
 DEFAULT = CompareConfig(
     env="W4S-ChainSum-v0",
@@ -49,7 +54,7 @@ DEFAULT = CompareConfig(
     curve_turns=1,
     validation_size=40,
     test_size=40,
-    env_options=json.dumps(ENVIRONMENT),
+    algo_options=json.dumps({"sft": {"above": 0.0}}),
 )
 
 
@@ -59,6 +64,7 @@ def cells(config: CompareConfig) -> list[CellSpec]:
     They are sorted by designer: those of one seed ask much the same, and unless they run at the same time, one finds
     the replies of the other in the cache.
     """
+    config = replace(config, env_options=json.dumps({**ENVIRONMENT, **json_object("env_options", config.env_options)}))
     once = replace(config, iterations=1)
     ordered = sorted(comparison_cells(config), key=lambda cell: config.algos.index(cell.algo))
     return [replace(c, config=once) if c.algo == "untrained" else c for c in ordered]

@@ -79,10 +79,13 @@ def test_an_executor_that_fails_while_a_candidate_is_completed_truncates_the_epi
     assert info["evaluation"]["status"] == "infrastructure"
 
 
-@pytest.mark.parametrize("reward", [{"kind": "relative"}, {"floor": 0.3}])
-def test_rewards_that_need_every_item_refuse_racing(toy_env, reward):
-    with pytest.raises(ConfigError, match="racing"):
-        toy_env(racing={}, reward=reward)
+def test_a_candidate_that_was_given_up_earns_the_relative_reward_of_its_predicted_accuracy(make, right_in):
+    env = make(RACING, reward={"kind": "relative"})
+    best = env.state.best
+    stopped = [c for c in env.evaluate_candidates([right_in(s) for s in SHARES]) if c.evaluation.estimate is not None]
+    assert len(stopped) >= 3
+    for candidate in stopped:
+        assert candidate.reward == (candidate.evaluation.estimate - best) / best < 0
 
 
 def test_unknown_fields_are_told(toy_env):

@@ -30,8 +30,15 @@ def test_reward_one_exactly_when_the_running_maximum_rises(accuracies, start):
 def test_options_of_the_published_code():
     assert RewardRule(kind="relative")(0.6, 0.5, 0.1) == pytest.approx(0.2)
     assert RewardRule(kind="relative")(0.6, 0.0, 0.0) == 1.0
+    assert RewardRule(kind="relative")(0.0, 0.0, 0.0) == 0.0
     assert RewardRule(floor=0.3)(0.29, 0.0, 0.0) == -0.1
     assert RewardRule(floor=0.3)(0.3, 0.0, 0.0) == 1.0
+
+
+@given(accuracy, accuracy, accuracy)
+@pytest.mark.parametrize("rule", [RewardRule(), RewardRule(floor=0.3), RewardRule(kind="relative")], ids=str)
+def test_nothing_earns_less_than_a_failure(rule, v, best, last):
+    assert rule.failure <= rule(v, best, last)
 
 
 def test_unknown_kind_is_refused():

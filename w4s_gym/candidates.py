@@ -114,7 +114,7 @@ class CandidateTrials:
     def _failed(self, candidate: Candidate, error: ErrorReport) -> Candidate:
         if candidate.repairs < self._max_repairs:
             return replace(candidate, status="needs_repair", error=error)
-        return replace(candidate, status="skipped", error=error, reward=0.0)
+        return replace(candidate, status="skipped", error=error, reward=self._reward_rule.failure)
 
 
 def best_candidate(candidates: Sequence[Candidate]) -> int:

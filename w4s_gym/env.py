@@ -100,7 +100,8 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             limits: fields of `EvaluationLimits`.
             budget: fields of `Caps`, for all that this environment runs.
             racing: fields of `RacingRule`, to end the validation of candidates that can hardly earn a reward (an empty
-                dict takes the defaults); None measures every candidate on all items.
+                dict takes the defaults; a candidate that is given up earns the reward of its predicted accuracy); None
+                measures every candidate on all items.
             sandbox: fields of `SandboxConfig`.
             allow_unsafe: accept a machine that cannot isolate workflows.
             journal: file that gets a line for every evaluation.
@@ -130,7 +131,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         self._self_test = self_test
         self._feedback_cases = feedback_cases
         self._prompt_style: PromptStyle = prompt_style
-        self._reward_rule = from_fields(RewardRule(), reward, "reward")
+        self.reward_rule = from_fields(RewardRule(), reward, "reward")
         self._split_options = (
             validation_size if validation_size is not None else self._benchmark.validation_size,
             test_size if test_size is not None else self._benchmark.test_size,
@@ -142,8 +143,6 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             SandboxConfig(), {**(sandbox or {}), "allow_unsafe": allow_unsafe}, "sandbox"
         )
         self._racing: RacingRule | None = None if racing is None else from_fields(RacingRule(), racing, "racing")
-        if self._racing is not None and (self._reward_rule.kind != "tiers" or self._reward_rule.floor is not None):
-            raise ConfigError("racing: expected the reward tiers without a floor; another reward needs every item")
         self._journal = Journal(Path(journal)) if journal else None
         self._benchmark_options = benchmark_options
         self.render_mode = render_mode
@@ -201,9 +200,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
 
     @cached_property
     def _trials(self) -> CandidateTrials:
-        return CandidateTrials(
-            self._measurer, self._reward_rule, self._prompt_style, self._max_repairs, self._self_test
-        )
+        return CandidateTrials(self._measurer, self.reward_rule, self._prompt_style, self._max_repairs, self._self_test)
 
     @property
     def state(self) -> DesignState:

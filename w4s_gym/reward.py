@@ -7,8 +7,14 @@ from typing import Literal
 
 from w4s_gym.errors import ConfigError
 
+NEW_BEST = 1.0
+"""Tier of a workflow that beats all before it."""
 BEAT_LAST = 0.5
 """Tier of a workflow that beats the one of its state, but not the best so far."""
+NOTHING = 0.0
+"""Tier of all other workflows."""
+BELOW_FLOOR = -0.1
+"""Reward of a workflow whose accuracy is below the floor, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -16,9 +22,10 @@ class RewardRule:
     """Which reward an accepted workflow earns (W4S, arXiv 2504.04785, section on RLAO)."""
 
     kind: Literal["tiers", "relative"] = "tiers"
-    """`tiers`: 1 / 0.5 / 0. `relative`: (v - best) / best, or 1 if best is 0 (variant of the published code)."""
+    """`tiers`: 1 / 0.5 / 0. `relative`: (v - best) / best (variant of the published code); if best is 0, 1 for solving
+    anything at all and 0 for nothing (the published code pays 1 for both)."""
     floor: float | None = None
-    """If set, an accuracy below it earns -0.1 (the published code uses 0.3)."""
+    """If set, an accuracy below it earns `BELOW_FLOOR` (the published code uses 0.3)."""
 
     def __post_init__(self) -> None:
         """Reject unknown kinds."""
@@ -37,9 +44,14 @@ class RewardRule:
             With the default rule 1.0 if v > best, 0.5 if best >= v > last, else 0.0.
         """
         if self.floor is not None and accuracy < self.floor:
-            return -0.1
+            return BELOW_FLOOR
         if self.kind == "relative":
-            return (accuracy - best) / best if best else 1.0
+            return (accuracy - best) / best if best else float(accuracy > 0)
         if accuracy > best:
-            return 1.0
-        return BEAT_LAST if accuracy > last else 0.0
+            return NEW_BEST
+        return BEAT_LAST if accuracy > last else NOTHING
+
+    @property
+    def failure(self) -> float:
+        """Reward of a text that yields no workflow that runs: that of solving nothing where others solve something."""
+        return self(0.0, best=1.0, last=1.0)

@@ -13,10 +13,10 @@ BROKEN = "def solver(agent, task):\n    return {'answer': missing}"
 
 
 @pytest.fixture
-def env():
+def env(request):
     made = gym.make(
         "W4S-GSMSymbolic-v0", max_turns=2, validation_size=3, test_size=2, prompt_style="compact",
-        disable_env_checker=True,
+        reward=getattr(request, "param", None), disable_env_checker=True,
     ).unwrapped  # fmt: skip
     yield made
     made.close()
@@ -68,9 +68,10 @@ def test_repairs_are_rows_of_their_own_and_a_failed_attempt_earns_nothing(env, s
     assert batch.metrics["runnable"] == 0.0
 
 
-def test_an_attempt_that_fails_for_good_is_skipped_with_reward_zero(env, scripted_policy):
+@pytest.mark.parametrize("env, failure", [({}, 0.0), ({"kind": "relative"}, -1.0)], indirect=["env"])
+def test_an_attempt_that_fails_for_good_is_skipped_with_the_lowest_reward(env, failure, scripted_policy):
     batch = play(env, scripted_policy(lambda chat, seed: "no code", "compact"), m=1)
-    assert [r.reward for r in batch.rows] == [0.0] * 8  # two turns of one attempt and three repairs
+    assert [r.reward for r in batch.rows] == [failure] * 8  # two turns of one attempt and three repairs
     assert {r.status for r in batch.rows} == {"skipped"}
 
 

@@ -102,12 +102,30 @@ def test_rlao_waits_for_a_new_best(policy):
     assert agent.update(batch(0.0, 0.5, 0.5))["rows"] == 0
     assert torch.equal(weights(policy), start)
     assert agent.update(batch(1.0, 0.5, episode=1))["rows"] == 5
-    assert make(RLAO, policy).update(batch(0.1, -0.2, 0.0))["rows"] == 3  # relative rewards: above 0 is a new best
+    assert make(RLAO, policy).update(batch(-0.1, 0.5, 0.0))["rows"] == 0
+
+
+def test_rlao_learns_from_relative_rewards_without_a_new_best(policy):
+    """They say of every text how good it is."""
+    start = weights(policy)
+    assert make(RLAO, policy).update(batch(-0.1, -0.2, -1.0))["rows"] == 3
+    assert not torch.equal(weights(policy), start)
+
+
+def test_the_largest_relative_reward_has_a_finite_weight(policy):
+    """1 of 1,000 items was solved before, now all are."""
+    start = weights(policy)
+    figures = make(RLAO, policy, tau=0.1).update(batch(999.0, 999.0, -1.0))
+    assert figures["rows"] == 3
+    assert torch.isfinite(weights(policy)).all()
+    assert not torch.equal(weights(policy), start)
 
 
 def test_sft_keeps_winning_actions_only(policy):
     agent = make(SFT, policy)
     assert [agent.weigh(row("a", r)) for r in (1.0, 0.5, 0.0, -0.1)] == [1.0, None, None, None]
+    relative = make(SFT, policy, above=0.0)
+    assert [relative.weigh(row("a", r)) for r in (0.2, 0.0, -0.1, None)] == [1.0, None, None, None]
 
 
 def test_grpo_leaves_repairs_and_incomplete_groups_out(policy):
