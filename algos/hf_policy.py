@@ -56,6 +56,8 @@ class HFConfig:
     """What suits this model in weighted regression; algorithms use it unless they are told otherwise."""
     epochs: int = 1
     """Passes over the rows of an update, likewise."""
+    thin: bool = False
+    """Pass light rows less often (`RegressionConfig.thin`), likewise."""
     warmup_steps: int = 0
     """Optimizer steps in which the learning rate rises, likewise."""
     tau: float = 0.4

@@ -125,7 +125,8 @@ class RegressionAgent(MetaAgent):
             candidates: candidates a turn (m).
             episodes: episodes of one call of `collect`.
             run: `<algorithm>/<seed>`.
-            **regression: fields of `RegressionConfig`; `lr`, `epochs` and `warmup_steps` are by default the policy's.
+            **regression: fields of `RegressionConfig`; `lr`, `epochs`, `thin` and `warmup_steps` are by default the
+                policy's.
 
         Raises:
             ConfigError: the policy cannot be trained, or an option is not known.
@@ -144,6 +145,7 @@ class RegressionAgent(MetaAgent):
             suited = {
                 "lr": policy.config.learning_rate,
                 "epochs": policy.config.epochs,
+                "thin": policy.config.thin,
                 "warmup_steps": policy.config.warmup_steps,
             }
             config = RegressionConfig(**{**suited, **regression})

@@ -28,7 +28,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "tau=0.1": {"algo_options": {"rlao": {"tau": 0.1}}},
     "tau=0.4": {"algo_options": {"rlao": {"tau": 0.4}}},
     "tau=1": {"algo_options": {"rlao": {"tau": 1.0}}},
-    "4 passes": {"policy_options": {"epochs": 4}},
+    "8 passes": {"policy_options": {"epochs": 8}},
+    "all rows in every pass": {"policy_options": {"thin": False}},
     "m=1": {"candidates": 1},
     "m=10": {"candidates": 10},
     "temperature=0.5": {"policy_options": {"temperature": 0.5}},
@@ -44,7 +45,6 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "no self-test": {"env_options": {"self_test": False}},
     "no failure cases": {"env_options": {"feedback_cases": 0}},
     "SFT, equal compute": {"algos": ("sft",)},
-    "SFT, 16 passes": {"algos": ("sft",), "policy_options": {"epochs": 16}},
 }
 """Setting -> what it changes. The compact prompts of the tiny meta-agent show no failure cases in any setting."""
 

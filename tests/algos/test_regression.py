@@ -130,6 +130,29 @@ def test_the_scale_of_all_weights_does_not_matter(random_llm):
     assert torch.allclose(fits[2], fits[1], atol=1e-4)
 
 
+def test_thinned_passes_take_each_row_as_often_as_its_weight_says(random_llm, monkeypatch):
+    """Times taken x weight then is in proportion to the row's weight, up to chance; heavy rows are always taken."""
+    rows = [text("q", word, weight) for word, weight in (("a", 10.0), ("b", 4.0), ("c", 1.0), ("d", 0.0), ("e", 1.0))]
+    passes = 400
+    fitted = trainer(random_llm, replace(EXACT, thin=True, rows_per_step=8, epochs=passes))
+    ends = [fitted.codec.encode(row).target for row in rows]
+    taken = torch.zeros(len(rows))
+    weight = torch.zeros(len(rows))
+
+    def step(batch):
+        heaviest = max(row.weight for row in batch)
+        for row in batch:
+            taken[ends.index(row.target)] += 1
+            weight[ends.index(row.target)] += row.weight / heaviest
+        return 0.0, 1
+
+    monkeypatch.setattr(fitted, "_step", step)
+    figures = fitted.fit(rows, 0)
+    assert taken[:2].tolist() == [passes, passes] and taken[3] == 0
+    assert figures["rows_passed"] == taken.sum() < 3 * passes
+    assert torch.allclose(weight / passes, torch.tensor([1.0, 0.4, 0.1, 0.0, 0.1]), atol=0.03)
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(random_llm):
     def fit(seed):
         fitted = trainer(random_llm, replace(EXACT, rows_per_step=2))
