@@ -8,7 +8,7 @@ most.
     python experiments/real_learning.py --env-options '{"style": "story"}'   # one-step word problems
     python experiments/real_learning.py --resume                             # go on with an interrupted run
 
-It is `compare_algos.py`, with all its options and other defaults, since two cores give three or four replies a second:
+It is `compare_algos.py`, with all its options and other defaults, since two cores give one to four replies a second:
 at most three calls an item, short episodes and replies, and one cache of replies for all cells, beside the run folders:
 a run that is made again takes minutes. The untrained meta-agent does not search; it only shows what learning started
 from. The reward is the relative one: new bests differ widely in worth here, which the tiers do not tell.
@@ -48,9 +48,9 @@ DEFAULT = CompareConfig(
     env="W4S-ChainSum-v0",
     executor="local:smollm2-135m",
     algos=("untrained", "seed", "sft", "rlao"),
-    budget=1_500,
+    budget=1_000,
     design_turns=1,
-    design_episodes=4,
+    design_episodes=3,
     curve_turns=1,
     validation_size=40,
     test_size=40,
