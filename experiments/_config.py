@@ -25,7 +25,7 @@ class CompareConfig:
     """Designers: untrained, seed, sft, rlao, grpo, adas, aflow, cot_sc, random_edits, or `file.py:ClassName`."""
     seeds: int = 3
     """Number of seeds of every designer."""
-    budget: int = 6_000
+    budget: int = 4_000
     """Executor calls that every designer may spend on training or search, cached ones included."""
     iterations: int = 0
     """Most iterations of training or search, whatever the budget; 0 means no limit."""

@@ -67,7 +67,7 @@ class PaperConfig(CompareConfig):
     """Designers of the tables (`transfer`: its meta-agents only)."""
     seeds: int = 1
     """Number of seeds of every designer."""
-    budget: int = 6_000
+    budget: int = 4_000
     """Executor calls of training or search; without limit with `--published`."""
     design_episodes: int = 2
     """Independent design episodes of every meta-agent and seed."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from w4s_gym.errors import UnknownBenchmark
+from w4s_gym.errors import ConfigError, UnknownBenchmark
 from w4s_gym.sandbox.types import TestJob, TestOutcome
 
 AnswerKind = Literal["number", "text", "choice", "math", "code"]
@@ -107,6 +107,17 @@ class Benchmark:
     confidential: bool = False
     """True when the owners ask that questions are never published: texts of items must not be written to logs,
     journals or reports."""
+
+    def choose_seeds(self, names: Sequence[str]) -> tuple[SeedWorkflow, ...]:
+        """Return the seed workflows of these names, in the benchmark's order.
+
+        Raises:
+            ConfigError: no name is given, or one that no seed workflow has.
+        """
+        known = [seed.name for seed in self.seeds]
+        if isinstance(names, str) or not names or not set(names) <= set(known):
+            raise ConfigError(f"expected a list of one or more of the seeds {', '.join(known)}; got {names!r}")
+        return tuple(seed for seed in self.seeds if seed.name in names)
 
 
 _REGISTRY: dict[str, Callable[[], Benchmark]] = {}
