@@ -258,9 +258,10 @@ def test_journal_has_every_evaluation(toy_env, right_in, tmp_path):
         ({"reward": {"tier": 1}}, "kind, floor"),
         ({"limits": {"cpu": 1}}, "known fields"),
         ({"budget": {"euros": 1}}, "calls, tokens, dollars"),
-        ({"seeds": ["indirect"]}, "seeds direct; got"),
-        ({"seeds": []}, "one or more"),
-        ({"seeds": "direct"}, "a list"),
+        ({"seed_workflows": ["indirect"]}, "one or more of direct; got"),
+        ({"seed_workflows": [["direct"]]}, "one or more of direct; got"),
+        ({"seed_workflows": []}, "one or more"),
+        ({"seed_workflows": "direct"}, "a list"),
     ],
 )
 def test_bad_options_are_named(options, words):
@@ -269,7 +270,7 @@ def test_bad_options_are_named(options, words):
 
 
 def test_an_episode_starts_with_the_chosen_seeds_only():
-    env = WorkflowDesignEnv("GSMSymbolic", validation_size=8, test_size=2, seeds=["CoT-SC", "CoT"])
+    env = WorkflowDesignEnv("GSMSymbolic", validation_size=8, test_size=2, seed_workflows=["CoT-SC", "CoT"])
     observation, _ = env.reset(seed=0)
     assert list(env.seed_evaluations) == ["CoT", "CoT-SC"]
     assert "ProgramOfThought" not in observation

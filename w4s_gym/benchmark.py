@@ -108,15 +108,17 @@ class Benchmark:
     """True when the owners ask that questions are never published: texts of items must not be written to logs,
     journals or reports."""
 
-    def choose_seeds(self, names: Sequence[str]) -> tuple[SeedWorkflow, ...]:
-        """Return the seed workflows of these names, in the benchmark's order.
+    def choose_seeds(self, names: Sequence[str] | None) -> tuple[SeedWorkflow, ...]:
+        """Return the seed workflows of these names, in the benchmark's order; all for None.
 
         Raises:
             ConfigError: no name is given, or one that no seed workflow has.
         """
+        if names is None:
+            return self.seeds
         known = [seed.name for seed in self.seeds]
-        if isinstance(names, str) or not names or not set(names) <= set(known):
-            raise ConfigError(f"expected a list of one or more of the seeds {', '.join(known)}; got {names!r}")
+        if not isinstance(names, list | tuple) or not names or any(name not in known for name in names):
+            raise ConfigError(f"seed_workflows: expected a list of one or more of {', '.join(known)}; got {names!r}")
         return tuple(seed for seed in self.seeds if seed.name in names)
 
 

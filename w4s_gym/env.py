@@ -67,7 +67,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         feedback_cases: int = 5,
         prompt_style: PromptStyle = "full",
         reward: dict[str, Any] | None = None,
-        seeds: Sequence[str] | None = None,
+        seed_workflows: Sequence[str] | None = None,
         validation_size: int | None = None,
         test_size: int | None = None,
         split_seed: int = 0,
@@ -94,8 +94,8 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             feedback_cases: number of failed validation items shown after a turn; 0 shows none.
             prompt_style: `full` or `compact` (for meta-agents with a small context).
             reward: fields of `RewardRule`.
-            seeds: names of the benchmark's seed workflows that an episode starts with; None takes all. With a poor one
-                alone (`["CoT"]`) it is for the meta-agent to find what the others know.
+            seed_workflows: names of the benchmark's seed workflows that an episode starts with; None takes all. With a
+                poor one alone (`["CoT"]`) it is for the meta-agent to find what the others know.
             validation_size: number of validation items; the benchmark's default if None.
             test_size: largest number of test items; the benchmark's default if None.
             split_seed: seed of the split (not of the episode).
@@ -135,7 +135,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         self._feedback_cases = feedback_cases
         self._prompt_style: PromptStyle = prompt_style
         self.reward_rule = from_fields(RewardRule(), reward, "reward")
-        self._seeds = self._benchmark.seeds if seeds is None else self._benchmark.choose_seeds(seeds)
+        self._seeds = self._benchmark.choose_seeds(seed_workflows)
         self._split_options = (
             validation_size if validation_size is not None else self._benchmark.validation_size,
             test_size if test_size is not None else self._benchmark.test_size,
