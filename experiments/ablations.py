@@ -139,9 +139,9 @@ def ablation_table(folder: RunFolder) -> Table:
             f"{result.usage(algo)['calls']:,.0f}",
         )
     table.notes.append(
-        f"{stored.seeds} seeds, {stored.budget:,} executor calls of training each; default: tau 0.4, m = "
-        f"{stored.candidates}, horizon {stored.turns}, tiers, 3 repairs, self-test. Difference: from the default, "
-        "paired over items."
+        f"{stored.seeds} seeds, {stored.budget:,} executor calls of training each; default: m = {stored.candidates}, "
+        f"horizon {stored.turns}, the meta-agent's own tau, passes and temperature, and unless the command says otherwise "
+        "tiers, 3 repairs, self-test. Difference: from the default, paired over items."
     )
     return table
 
