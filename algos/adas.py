@@ -26,7 +26,6 @@ from w4s_gym.algos.trajectory import Row
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.prompts import repair_message
 from w4s_gym.results import Evaluation
-from w4s_gym.reward import RewardRule
 from w4s_gym.sandbox.types import ErrorReport
 from w4s_gym.workflows import hand_made_workflow
 
@@ -192,11 +191,11 @@ class Adas(Algorithm):
             parsed = parse_action(sample.text)
             evaluation = None if parsed.workflow is None else env.evaluate_workflow(parsed.workflow)
             if evaluation is not None and ran(evaluation):
-                reward = RewardRule()(evaluation.accuracy, best, best)
+                reward = env.reward_rule(evaluation.accuracy, best, best)
                 rows.append(self._row(env, chat, sample, reward, evaluation.accuracy, attempt > 0))
                 failed = evaluation.accuracy < _TOO_LOW
             else:
-                rows.append(self._row(env, chat, sample, 0.0, None, attempt > 0))
+                rows.append(self._row(env, chat, sample, env.reward_rule.failure, None, attempt > 0))
                 failed = True
             last = attempt == self.config.evaluations - 1
             if evaluation is not None and parsed.workflow is not None and (not failed or (last and ran(evaluation))):

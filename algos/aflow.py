@@ -24,7 +24,6 @@ from w4s_gym.algos.trajectory import Row
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import ConfigError
 from w4s_gym.results import Evaluation
-from w4s_gym.reward import RewardRule
 from w4s_gym.workflows import hand_made_workflow
 
 
@@ -197,7 +196,11 @@ class AFlow(Algorithm):
             sample = self.policy.sample([chat], 1, seed)[0][0]
             parsed = parse_action(sample.text)
             if parsed.workflow is None:
-                rows.append(search_row(env, chat, sample, run=self.run, step=self.rounds, reward=0.0, accuracy=None))
+                rows.append(
+                    search_row(
+                        env, chat, sample, run=self.run, step=self.rounds, reward=env.reward_rule.failure, accuracy=None
+                    )
+                )
                 continue
             workflow = with_operators(parsed.workflow)
             modification = _modification(parsed)
@@ -207,7 +210,7 @@ class AFlow(Algorithm):
             best = max(node.score for node in self.nodes)
             scores = self._measure(env, workflow)
             node = Node(self.rounds + 1, index, modification, workflow, scores)
-            reward = RewardRule()(node.score, best, parent.score)
+            reward = env.reward_rule(node.score, best, parent.score)
             rows.append(
                 search_row(
                     env, chat, sample, run=self.run, step=self.rounds, reward=reward, accuracy=node.score, chosen=True

@@ -72,6 +72,12 @@ def test_a_design_that_runs_but_is_always_wrong_is_kept_with_its_own_fitness(toy
     assert '"no"' in adas.archive[-1].workflow
 
 
+def test_rows_earn_the_reward_of_the_environment(toy_env, scripted_policy):
+    adas = Adas(scripted_policy(lambda chat, n: WRONG), AdasConfig(reflections=0))
+    rows = adas.collect(toy_env(reward={"kind": "relative"}), seed=1).rows
+    assert {row.reward for row in rows} == {-1.0}
+
+
 @pytest.mark.parametrize(("rule", "shown"), [("all", len(SEEDS)), ("none", 0), ("parents", 2)])
 def test_the_context_rule_decides_what_is_shown(toy_env, scripted_policy, right_in, rule, shown):
     policy = scripted_policy(lambda chat, n: right_in(9))

@@ -63,6 +63,16 @@ def test_the_first_round_measures_the_blank_start_and_later_ones_a_modification(
     assert second.rows[0].reward == 1.0
 
 
+def test_rows_earn_the_reward_of_the_environment(toy_env, scripted_policy, right_in):
+    texts = iter(["no code", modify(right_in, 1, 9)])
+    aflow = AFlow(scripted_policy(lambda chat, n: next(texts)))
+    env = toy_env(reward={"kind": "relative"})
+    first = aflow.collect(env, seed=1)
+    failed, measured = aflow.collect(env, seed=2).rows
+    assert failed.reward == -1.0
+    assert measured.reward == (measured.accuracy - first.best_accuracy) / first.best_accuracy
+
+
 def test_experience_is_shown_as_what_it_was(toy_env, scripted_policy, right_in):
     policy = scripted_policy(lambda chat, n: modify(right_in, n, 1))
     aflow = AFlow(policy, AFlowConfig(candidates=1))
