@@ -58,18 +58,23 @@ DEFAULT = CompareConfig(
 )
 
 
+def with_environment(config: CompareConfig) -> CompareConfig:
+    """Add `ENVIRONMENT` to the options of the command line, so that the run folder says what was run."""
+    options = {**ENVIRONMENT, **json_object("env_options", config.env_options)}
+    return replace(config, env_options=json.dumps(options, sort_keys=True))
+
+
 def cells(config: CompareConfig) -> list[CellSpec]:
     """All cells; the untrained meta-agent plays one episode, which the others have paid for.
 
     They are sorted by designer: those of one seed ask much the same, and unless they run at the same time, one finds
     the replies of the other in the cache.
     """
-    config = replace(config, env_options=json.dumps({**ENVIRONMENT, **json_object("env_options", config.env_options)}))
     once = replace(config, iterations=1)
     ordered = sorted(comparison_cells(config), key=lambda cell: config.algos.index(cell.algo))
     return [replace(c, config=once) if c.algo == "untrained" else c for c in ordered]
 
 
 if __name__ == "__main__":
-    given = parse(CompareConfig, __doc__, DEFAULT)
+    given = with_environment(parse(CompareConfig, __doc__, DEFAULT))
     sys.exit(run_command("real_learning", given, cells, write_report))

@@ -15,7 +15,7 @@ def test_the_defaults_ask_a_real_model_on_enough_items_and_seeds():
 
 
 def test_the_options_of_the_environment_are_known_and_the_cache_is_shared():
-    options = real_learning.cells(real_learning.DEFAULT)[0].config.environment_options(responses=None)
+    options = real_learning.with_environment(real_learning.DEFAULT).environment_options(responses=None)
     assert from_fields(EvaluationLimits(), options["limits"], "limits").item_caps.calls == 3
     executor = dict(options["executor_config"])
     assert executor.pop("cache_folder")
@@ -24,7 +24,7 @@ def test_the_options_of_the_environment_are_known_and_the_cache_is_shared():
 
 def test_options_of_the_command_line_add_to_those_of_the_experiment():
     config = replace(real_learning.DEFAULT, env_options='{"style": "story", "racing": {}}')
-    options = real_learning.cells(config)[-1].config.environment_options()
+    options = real_learning.with_environment(config).environment_options()
     assert options["style"] == "story"
     assert options["racing"] == {}
     assert options["reward"] == {"kind": "relative"}
