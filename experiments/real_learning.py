@@ -10,8 +10,10 @@ most.
 
 It is `compare_algos.py`, with all its options and other defaults, since two cores give one to four replies a second:
 at most three calls an item, short episodes and replies, and one cache of replies for all cells, beside the run folders:
-a run that is made again takes minutes. The untrained meta-agent does not search; it only shows what learning started
-from. The reward is the relative one: new bests differ widely in worth here, which the tiers do not tell.
+a run that is made again takes minutes. An update learns from three episodes, since good workflows are rare: with one,
+the meta-agent is fitted to the first workflow that solves something, and never meets a good one. The untrained
+meta-agent plays one iteration only; it shows what learning started from. The reward is the relative one: new bests
+differ widely in worth here, which the tiers do not tell.
 """
 
 from __future__ import annotations
@@ -48,13 +50,15 @@ DEFAULT = CompareConfig(
     env="W4S-ChainSum-v0",
     executor="local:smollm2-135m",
     algos=("untrained", "seed", "sft", "rlao"),
-    budget=1_000,
+    budget=4_000,
     design_turns=1,
     design_episodes=3,
     curve_turns=1,
     validation_size=40,
     test_size=40,
-    algo_options=json.dumps({"sft": {"above": 0.0}}),
+    algo_options=json.dumps(
+        {"untrained": {"episodes": 3}, "sft": {"episodes": 3, "above": 0.0}, "rlao": {"episodes": 3}}
+    ),
 )
 
 
@@ -65,7 +69,7 @@ def with_environment(config: CompareConfig) -> CompareConfig:
 
 
 def cells(config: CompareConfig) -> list[CellSpec]:
-    """All cells; the untrained meta-agent plays one episode, which the others have paid for.
+    """All cells; the untrained meta-agent plays one iteration, the first one of the others.
 
     They are sorted by designer: those of one seed ask much the same, and unless they run at the same time, one finds
     the replies of the other in the cache.
