@@ -14,6 +14,11 @@ def test_the_defaults_ask_a_real_model_on_enough_items_and_seeds():
     assert config.validation_size >= 40 and config.seeds >= 3
 
 
+def test_all_meta_agents_play_the_same_episodes():
+    config = real_learning.DEFAULT
+    assert len({config.options_of(algo)["episodes"] for algo in config.algos if algo != "seed"}) == 1
+
+
 def test_the_options_of_the_environment_are_known_and_the_cache_is_shared():
     options = real_learning.with_environment(real_learning.DEFAULT).environment_options(responses=None)
     assert from_fields(EvaluationLimits(), options["limits"], "limits").item_caps.calls == 3
@@ -30,7 +35,7 @@ def test_options_of_the_command_line_add_to_those_of_the_experiment():
     assert options["reward"] == {"kind": "relative"}
 
 
-def test_only_the_untrained_meta_agent_stops_after_one_episode_and_seeds_stand_next_to_each_other():
+def test_only_the_untrained_meta_agent_stops_after_one_iteration_and_seeds_stand_next_to_each_other():
     cells = real_learning.cells(CompareConfig(algos=("untrained", "rlao"), seeds=2))
     assert [(cell.algo, cell.seed, cell.config.iterations) for cell in cells] == [
         ("untrained", 0, 1),
