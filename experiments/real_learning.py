@@ -56,6 +56,7 @@ DEFAULT = CompareConfig(
     executor="local:smollm2-135m",
     algos=("untrained", "seed", "sft", "rlao"),
     budget=2_400,
+    iterations=3,
     design_turns=1,
     design_episodes=3,
     curve_turns=1,
