@@ -11,9 +11,10 @@ most.
 It is `compare_algos.py`, with all its options and other defaults, since two cores give one to four replies a second:
 at most three calls an item, short episodes and replies, and one cache of replies for all cells, beside the run folders:
 a run that is made again takes minutes. Good workflows are rare, so an update learns from three episodes and makes half
-the usual passes: after 20 passes the meta-agent writes little but the best of its first thirty texts, good or not. The
-untrained meta-agent plays one iteration only; it shows what learning started from. The reward is the relative one: new
-bests differ widely in worth here, which the tiers do not tell.
+the usual passes: after 20 passes the meta-agent writes little but the best of its first thirty texts, good or not.
+Learners make three updates, the untrained meta-agent plays the first iteration only: it shows what learning started
+from. `--budget` bounds the calls. The reward is the relative one: new bests differ widely in worth here, which the
+tiers do not tell.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from w4s_gym.options import json_object
 
 ENVIRONMENT = {
     "reward": {"kind": "relative"},
-    "racing": {"look_every": 5, "limit": 0.06, "archive": 3},
+    "racing": {"look_every": 5, "limit": 0.12, "archive": 3},
     "limits": {"item_caps": {"calls": 3}, "in_flight": 8},
     "executor_config": {
         "reply_tokens": 32,
@@ -41,7 +42,7 @@ ENVIRONMENT = {
         "cache_folder": "runs/real_learning_cache",
     },
 }
-"""A candidate that solves none of the first five or ten items is given up, as nearly all solve none at all. A
+"""A candidate that solves none of the first five items is given up, as nearly all solve none at all. A
 workflow that asks more than three times about an item gets no answer any more; replies end after 32 tokens; a prompt
 starts from the part that the server has seen before, which makes replies about twice as fast. `--env-options` add to
 these or replace them."""
@@ -55,10 +56,10 @@ DEFAULT = CompareConfig(
     env="W4S-ChainSum-v0",
     executor="local:smollm2-135m",
     algos=("untrained", "seed", "sft", "rlao"),
-    budget=2_400,
+    budget=6_000,
     iterations=3,
     design_turns=1,
-    design_episodes=3,
+    design_episodes=2,
     curve_turns=1,
     validation_size=40,
     test_size=40,

@@ -11,7 +11,7 @@ from w4s_gym.options import from_fields
 def test_the_defaults_ask_a_real_model_on_enough_items_and_seeds():
     config = real_learning.DEFAULT
     assert config.executor.startswith("local:") and {"seed", "sft", "rlao"} <= set(config.algos)
-    assert config.validation_size >= 40 and config.seeds >= 3
+    assert config.validation_size >= 40 and config.seeds >= 3 and config.iterations >= 3
 
 
 def test_all_meta_agents_play_the_same_episodes():
