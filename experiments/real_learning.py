@@ -5,7 +5,7 @@ when it is asked in the right way: the usual workflows solve next to nothing; an
 most.
 
     python experiments/real_learning.py
-    python experiments/real_learning.py --env-options '{"style": "story"}'   # one-step word problems
+    python experiments/real_learning.py --env-options '{"style": "story"}'   # one-step word problems, many hours
     python experiments/real_learning.py --resume                             # go on with an interrupted run
 
 It is `compare_algos.py`, with all its options and other defaults, since two cores give one to four replies a second:
