@@ -5,16 +5,15 @@ when it is asked in the right way: the usual workflows solve next to nothing; an
 most.
 
     python experiments/real_learning.py
-    python experiments/real_learning.py --env-options '{"style": "story"}'   # one-step word problems, many hours
+    python experiments/real_learning.py --env-options '{"style": "story"}'   # one-step word problems; takes much longer
     python experiments/real_learning.py --resume                             # go on with an interrupted run
 
 It is `compare_algos.py`, with all its options and other defaults, since two cores give one to four replies a second:
 at most three calls an item, short episodes and replies, and one cache of replies for all cells, beside the run folders:
-a run that is made again takes minutes. Good workflows are rare, so an update learns from three episodes and makes half
-the usual passes: after 20 passes the meta-agent writes little but the best of its first thirty texts, good or not.
-Learners make three updates, the untrained meta-agent plays the first iteration only: it shows what learning started
-from. `--budget` bounds the calls. The reward is the relative one: new bests differ widely in worth here, which the
-tiers do not tell.
+a run that is made again takes minutes. Good workflows are rare, so an update learns from three episodes, and makes half
+the usual passes to leave the meta-agent something to explore. Learners play three iterations, which `--budget` may cut
+short, the untrained meta-agent the first one only: it shows what learning started from. The reward is the relative one:
+new bests differ widely in worth here, which the tiers do not tell.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from w4s_gym.options import json_object
 
 ENVIRONMENT = {
     "reward": {"kind": "relative"},
-    "racing": {"look_every": 5, "limit": 0.12, "archive": 3},
+    "racing": {"look_every": 8, "limit": 0.06, "archive": 3},
     "limits": {"item_caps": {"calls": 3}, "in_flight": 8},
     "executor_config": {
         "reply_tokens": 32,
@@ -42,7 +41,7 @@ ENVIRONMENT = {
         "cache_folder": "runs/real_learning_cache",
     },
 }
-"""A candidate that solves none of the first five items is given up, as nearly all solve none at all. A
+"""A candidate that solves none of the first eight or sixteen items is given up, as nearly all solve none at all. A
 workflow that asks more than three times about an item gets no answer any more; replies end after 32 tokens; a prompt
 starts from the part that the server has seen before, which makes replies about twice as fast. `--env-options` add to
 these or replace them."""
