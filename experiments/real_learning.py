@@ -5,8 +5,13 @@ when it is asked in the right way: the usual workflows solve next to nothing; an
 most.
 
     python experiments/real_learning.py
-    python experiments/real_learning.py --env-options '{"style": "story"}'   # one-step word problems; takes much longer
-    python experiments/real_learning.py --resume                             # go on with an interrupted run
+    python experiments/real_learning.py --resume    # go on with an interrupted run
+
+One-step word problems. More workflows solve some of them, so that candidates are seldom given up; ten a time must do:
+
+    python experiments/real_learning.py --env-options '{"style": "story"}' --turns 1 --design-episodes 1 --algo-options \
+        '{"untrained": {"episodes": 2}, "sft": {"episodes": 2, "epochs": 10, "above": 0.0},
+          "rlao": {"episodes": 2, "epochs": 10}}'
 
 It is `compare_algos.py`, with all its options and other defaults, since two cores give one to four replies a second:
 at most three calls an item, short episodes and replies, and one cache of replies for all cells, beside the run folders:
@@ -31,7 +36,7 @@ from w4s_gym.options import json_object
 
 ENVIRONMENT = {
     "reward": {"kind": "relative"},
-    "racing": {"look_every": 8, "limit": 0.06, "archive": 3},
+    "racing": {"look_every": 8, "archive": 3},
     "limits": {"item_caps": {"calls": 3}, "in_flight": 8},
     "executor_config": {
         "reply_tokens": 32,
@@ -41,8 +46,8 @@ ENVIRONMENT = {
         "cache_folder": "runs/real_learning_cache",
     },
 }
-"""A candidate that solves none of the first eight or sixteen items is given up, as nearly all solve none at all. A
-workflow that asks more than three times about an item gets no answer any more; replies end after 32 tokens; a prompt
+"""Candidates are looked at after every eighth item, as nearly all solve none at all; the seed workflows suffice to sort
+the items. A workflow that asks more than three times about an item gets no answer any more; replies end after 32 tokens; a prompt
 starts from the part that the server has seen before, which makes replies about twice as fast. `--env-options` add to
 these or replace them."""
 

@@ -1,11 +1,14 @@
 from dataclasses import replace
+from random import Random
 
+import pytest
 import real_learning
 from _config import CompareConfig
 
 from w4s_gym.evaluation import EvaluationLimits
 from w4s_gym.executors.local import LocalConfig
 from w4s_gym.options import from_fields
+from w4s_gym.racing import Race, RacingRule
 
 
 def test_the_defaults_ask_a_real_model_on_enough_items_and_seeds():
@@ -25,6 +28,26 @@ def test_the_options_of_the_environment_are_known_and_the_cache_is_shared():
     executor = dict(options["executor_config"])
     assert executor.pop("cache_folder")
     assert LocalConfig.from_json(executor).reply_tokens == 32
+
+
+@pytest.mark.parametrize(("last", "better"), [(0.03, 0.1), (0.1, 0.3), (0.1, 0.8), (0.3, 0.5), (0.3, 0.85), (0.5, 0.85)])
+def test_racing_seldom_gives_up_a_clearly_better_workflow(last, better):
+    """Few items and a short archive of poor workflows, as here, are not what the library's rule was simulated with."""
+    rule = from_fields(RacingRule(), real_learning.ENVIRONMENT["racing"], "racing")
+    items = real_learning.DEFAULT.validation_size
+    lost = 0
+    for seed in range(200):
+        random = Random(seed)
+        scores = {p: [float(random.random() < p) for _ in range(items)] for p in (last, better)}
+        seeds = [[float(random.random() < 0.03) for _ in range(items)] for _ in range(4)]
+        race = Race(scores[last], [*seeds, scores[last]], rule)
+        seen = {}
+        for position in race.order:
+            seen[position] = scores[better][position]
+            if race.is_look(len(seen)) and race.gives_up(seen):
+                lost += sum(scores[better]) > sum(scores[last])
+                break
+    assert lost / 200 <= 0.05
 
 
 def test_options_of_the_command_line_add_to_those_of_the_experiment():
