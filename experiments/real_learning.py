@@ -9,8 +9,8 @@ most.
 
 One-step word problems. More workflows solve some of them, so that candidates are seldom given up; ten a time must do:
 
-    python experiments/real_learning.py --env-options '{"style": "story"}' --turns 1 --design-episodes 1 --algo-options \
-        '{"untrained": {"episodes": 2}, "sft": {"episodes": 2, "epochs": 10, "above": 0.0},
+    python experiments/real_learning.py --env-options '{"style": "story"}' --turns 1 --design-episodes 1 \
+        --algo-options '{"untrained": {"episodes": 2}, "sft": {"episodes": 2, "epochs": 10, "above": 0.0},
           "rlao": {"episodes": 2, "epochs": 10}}'
 
 It is `compare_algos.py`, with all its options and other defaults, since two cores give one to four replies a second:
@@ -47,9 +47,9 @@ ENVIRONMENT = {
     },
 }
 """Candidates are looked at after every eighth item, as nearly all solve none at all; the seed workflows suffice to sort
-the items. A workflow that asks more than three times about an item gets no answer any more; replies end after 32 tokens; a prompt
-starts from the part that the server has seen before, which makes replies about twice as fast. `--env-options` add to
-these or replace them."""
+the items. A workflow that asks more than three times about an item gets no answer any more; replies end after 32
+tokens; a prompt starts from the part that the server has seen before, which makes replies about twice as fast.
+`--env-options` add to these or replace them."""
 
 EPISODES = 3
 """Episodes behind one update."""

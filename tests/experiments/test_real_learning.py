@@ -30,7 +30,7 @@ def test_the_options_of_the_environment_are_known_and_the_cache_is_shared():
     assert LocalConfig.from_json(executor).reply_tokens == 32
 
 
-@pytest.mark.parametrize(("last", "better"), [(0.03, 0.1), (0.1, 0.3), (0.1, 0.8), (0.3, 0.5), (0.3, 0.85), (0.5, 0.85)])
+@pytest.mark.parametrize(("last", "better"), [(0.03, 0.1), (0.1, 0.3), (0.1, 0.8), (0.3, 0.5), (0.5, 0.85)])
 def test_racing_seldom_gives_up_a_clearly_better_workflow(last, better):
     """Few items and a short archive of poor workflows, as here, are not what the library's rule was simulated with."""
     rule = from_fields(RacingRule(), real_learning.ENVIRONMENT["racing"], "racing")
