@@ -7,11 +7,11 @@ most.
     python experiments/real_learning.py
     python experiments/real_learning.py --resume    # go on with an interrupted run
 
-One-step word problems. More workflows solve some of them, so that candidates are seldom given up; ten a time must do:
+One-step word problems. More workflows solve some of them, so that candidates are seldom given up; five a time must do:
 
     python experiments/real_learning.py --env-options '{"style": "story"}' --turns 1 --design-episodes 1 \
-        --algo-options '{"untrained": {"episodes": 2}, "sft": {"episodes": 2, "epochs": 10, "above": 0.0},
-          "rlao": {"episodes": 2, "epochs": 10}}'
+        --algo-options '{"untrained": {"episodes": 1}, "sft": {"episodes": 1, "epochs": 10, "above": 0.0},
+          "rlao": {"episodes": 1, "epochs": 10}}'
 
 It is `compare_algos.py`, with all its options and other defaults, since two cores give one to four replies a second:
 at most three calls an item, short episodes and replies, and one cache of replies for all cells, beside the run folders:
