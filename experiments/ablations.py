@@ -38,6 +38,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "horizon=1": {"turns": 1},
     "horizon=4": {"turns": 4},
     "relative reward": {"env_options": {"reward": {"kind": "relative"}}},
+    "gain as reward": {"env_options": {"reward": {"kind": "gain"}}},
     "reward floor 0.3": {"env_options": {"reward": {"floor": 0.3}}},
     "no repairs": {"env_options": {"max_repairs": 0}},
     "1 repair": {"env_options": {"max_repairs": 1}},

@@ -17,8 +17,9 @@ It is `compare_algos.py`, with all its options and other defaults, since two cor
 at most three calls an item, short episodes and replies, and one cache of replies for all cells, beside the run folders:
 a run that is made again takes minutes. Good workflows are rare, so an update learns from three episodes, and makes half
 the usual passes to leave the meta-agent something to explore. Learners play three iterations, which `--budget` may cut
-short, the untrained meta-agent the first one only: it shows what learning started from. The reward is the relative one:
-new bests differ widely in worth here, which the tiers do not tell.
+short, the untrained meta-agent the first one only: it shows what learning started from. The reward is the gain in
+accuracy: new bests differ widely in worth here, which the tiers do not tell, and the relative reward not either while
+the best seed workflow solves nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from compare_algos import write_report
 from w4s_gym.options import json_object
 
 ENVIRONMENT = {
-    "reward": {"kind": "relative"},
+    "reward": {"kind": "gain"},
     "racing": {"look_every": 8, "archive": 3},
     "limits": {"item_caps": {"calls": 3}, "in_flight": 8},
     "executor_config": {

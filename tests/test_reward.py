@@ -36,11 +36,21 @@ def test_options_of_the_published_code():
 
 
 @given(accuracy, accuracy, accuracy)
-@pytest.mark.parametrize("rule", [RewardRule(), RewardRule(floor=0.3), RewardRule(kind="relative")], ids=str)
+def test_the_gain_grades_every_accuracy_also_over_a_best_of_nothing(v, best, last):
+    rule = RewardRule(kind="gain")
+    assert rule(v, best, last) == v - best
+    assert (rule(v, best, last) > 0) == (v > best)
+    assert rule(v, 0.0, 0.0) == v
+
+
+@given(accuracy, accuracy, accuracy)
+@pytest.mark.parametrize(
+    "rule", [RewardRule(), RewardRule(floor=0.3), RewardRule(kind="relative"), RewardRule(kind="gain")], ids=str
+)
 def test_nothing_earns_less_than_a_failure(rule, v, best, last):
     assert rule.failure <= rule(v, best, last)
 
 
 def test_unknown_kind_is_refused():
-    with pytest.raises(ConfigError, match="'tiers' or 'relative'"):
+    with pytest.raises(ConfigError, match="'tiers', 'relative' or 'gain'"):
         RewardRule(kind="dense")  # type: ignore[arg-type]

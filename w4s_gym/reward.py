@@ -21,16 +21,17 @@ BELOW_FLOOR = -0.1
 class RewardRule:
     """Which reward an accepted workflow earns (W4S, arXiv 2504.04785, section on RLAO)."""
 
-    kind: Literal["tiers", "relative"] = "tiers"
+    kind: Literal["tiers", "relative", "gain"] = "tiers"
     """`tiers`: 1 / 0.5 / 0. `relative`: (v - best) / best (variant of the published code); if best is 0, 1 for solving
-    anything at all and 0 for nothing (the published code pays 1 for both)."""
+    anything at all and 0 for nothing (the published code pays 1 for both). `gain`: v - best, which also grades where
+    the best solves nothing or next to nothing."""
     floor: float | None = None
     """If set, an accuracy below it earns `BELOW_FLOOR` (the published code uses 0.3)."""
 
     def __post_init__(self) -> None:
         """Reject unknown kinds."""
-        if self.kind not in ("tiers", "relative"):
-            raise ConfigError(f"expected reward kind 'tiers' or 'relative'; got {self.kind!r}")
+        if self.kind not in ("tiers", "relative", "gain"):
+            raise ConfigError(f"expected reward kind 'tiers', 'relative' or 'gain'; got {self.kind!r}")
 
     def __call__(self, accuracy: float, best: float, last: float) -> float:
         """Return the reward of a workflow.
@@ -45,6 +46,8 @@ class RewardRule:
         """
         if self.floor is not None and accuracy < self.floor:
             return BELOW_FLOOR
+        if self.kind == "gain":
+            return accuracy - best
         if self.kind == "relative":
             return (accuracy - best) / best if best else float(accuracy > 0)
         if accuracy > best:

@@ -55,7 +55,7 @@ def test_options_of_the_command_line_add_to_those_of_the_experiment():
     options = real_learning.with_environment(config).environment_options()
     assert options["style"] == "story"
     assert options["racing"] == {}
-    assert options["reward"] == {"kind": "relative"}
+    assert options["reward"] == {"kind": "gain"}
 
 
 def test_only_the_untrained_meta_agent_stops_after_one_iteration_and_seeds_stand_next_to_each_other():
