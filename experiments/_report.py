@@ -83,7 +83,7 @@ class ComparisonReport:
         console.print()
         for table in [*self.tables, self.times()]:
             table.show(console)
-        console.print(f"[dim]{self._conditions()}[/dim]")
+        console.print(self._conditions(), style="dim", markup=False)
         for failure in self.results.failures:
             console.print(f"[red]{failure['algo']}/{failure['seed']} failed[/red]: {failure['error']}")
 
@@ -102,12 +102,18 @@ class ComparisonReport:
             if len(self.results.of(algo)) < config["seeds"]
         ]
         unfinished = f" (unfinished: {', '.join(missing)})" if missing else ""
-        return (
+        cap = f", at most {config['iterations']} iterations" if config["iterations"] else ""
+        text = (
             f"{config['seeds']} seeds{unfinished}; budget of {config['budget']:,} executor calls for training or "
-            f"search; {config['validation_size']} validation and {self.results.items} test items, the same for all. "
-            "Intervals: 95%, bootstrap over seeds, episodes and items"
-            + (". All scores, calls, tokens, dollars and latencies are simulated." if self.results.simulated else ".")
+            f"search{cap}; {config['validation_size']} validation and {self.results.items} test items, the same for "
+            "all. Intervals: 95%, bootstrap over seeds, episodes and items."
         )
+        if self.results.simulated:
+            text += " All scores, calls, tokens, dollars and latencies are simulated."
+        for title, name in (("environment", "env_options"), ("algorithms", "algo_options")):
+            if json.loads(config[name]):
+                text += f" Options of the {title}: `{config[name]}`."
+        return text
 
     def _test(self, scores: np.ndarray, algo: str) -> str:
         return self.boot.mean(scores, self.results.stream(algo)).percent()

@@ -7,9 +7,11 @@ most.
     python experiments/real_learning.py
     python experiments/real_learning.py --resume    # go on with an interrupted run
 
-One-step word problems. More workflows solve some of them, so that candidates are seldom given up; five a time must do:
+One-step word problems, which take longer: five candidates an update must do. Episodes of one turn start from a seed
+workflow, which solves next to nothing; so a candidate that solves none of sixteen items can be given up:
 
-    python experiments/real_learning.py --env-options '{"style": "story"}' --turns 1 --design-episodes 1 \
+    python experiments/real_learning.py --turns 1 --design-episodes 1 \
+        --env-options '{"style": "story", "racing": {"look_every": 8, "limit": 0.06, "archive": 3}}' \
         --algo-options '{"untrained": {"episodes": 1}, "sft": {"episodes": 1, "epochs": 10, "above": 0.0},
           "rlao": {"episodes": 1, "epochs": 10}}'
 

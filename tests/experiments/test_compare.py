@@ -78,6 +78,14 @@ def test_the_table_has_every_designer_and_says_simulated(finished):
     assert {p.name for p in finished.glob("*.png")} == {"learning_curves.png", "design_curve.png"}
 
 
+def test_the_table_says_under_which_options_it_was_made(tmp_path):
+    options = '{"reward": {"kind": "gain"}}'
+    assert compare.main(small(tmp_path / "run", algos=("untrained",), env_options=options, iterations=1)) == 0
+    assert "at most 1 iterations" in table(tmp_path / "run")
+    assert f"Options of the environment: `{options}`." in table(tmp_path / "run")
+    assert "Options of the algorithms" not in table(tmp_path / "run")
+
+
 def test_the_report_is_made_again_from_the_journal_alone(finished):
     before = {name: (finished / name).read_bytes() for name in ("table.md", "design_curve.png", "best_workflow.py")}
     for name in before:
