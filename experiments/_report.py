@@ -111,8 +111,8 @@ class ComparisonReport:
         if self.results.simulated:
             text += " All scores, calls, tokens, dollars and latencies are simulated."
         for title, name in (("environment", "env_options"), ("algorithms", "algo_options")):
-            if json.loads(config[name]):
-                text += f" Options of the {title}: `{config[name]}`."
+            if options := json.loads(config[name]):
+                text += f" Options of the {title}: `{json.dumps(options)}`."
         return text
 
     def _test(self, scores: np.ndarray, algo: str) -> str:
