@@ -27,11 +27,19 @@ async def echo(method: str, args: Any) -> Any:
     return args["code"]
 
 
+def alive(pid: int) -> bool:
+    """Return whether a process runs; it may end while it is asked for."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def gone(pids: set[int]) -> bool:
     """Return whether processes end within a few seconds."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
-        if not any(psutil.pid_exists(p) and psutil.Process(p).status() != psutil.STATUS_ZOMBIE for p in pids):
+        if not any(alive(p) for p in pids):
             return True
         time.sleep(0.02)
     return False
