@@ -35,6 +35,7 @@ def to_dataset(rows: Iterable[Row]) -> Dataset:
             "turn": Value("int64"),
             "candidate": Value("int64"),
             "simulated": Value("bool"),
+            "reward_kind": Value("string"),
             "truncated": Value("bool"),
         }
     )

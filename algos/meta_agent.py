@@ -157,8 +157,8 @@ class RegressionAgent(MetaAgent):
         """Weight of a row that could be measured; None leaves it out."""
         raise NotImplementedError
 
-    def teaches(self, rewards: Sequence[float]) -> bool:
-        """Whether rows with these rewards hold something to learn; else the update leaves the weights as they are."""
+    def teaches(self, rows: Sequence[Row]) -> bool:
+        """Whether these rows hold something to learn; else the update leaves the weights as they are."""
         return True
 
     def update(self, batch: Batch) -> dict[str, float]:
@@ -170,19 +170,19 @@ class RegressionAgent(MetaAgent):
         seed = derive_seed("update", self.run, self.progress.updates)
         new, earlier = self._weighted(batch.rows), self._weighted(self._earlier)
         chosen = [*new, *Random(seed).sample(earlier, min(self._replay, len(earlier)))]
-        teaches = self.teaches([reward for reward, _ in chosen])
+        teaches = self.teaches([row for row, _ in chosen])
         figures = self.trainer.fit([text for _, text in chosen] if teaches else [], seed)
         self._earlier += batch.rows
         self._trained.weights_changed()
         self.progress = replace(self.progress, updates=self.progress.updates + 1)
         return {**figures, "rows_masked": float(sum(row.reward is None for row in batch.rows))}
 
-    def _weighted(self, rows: Sequence[Row]) -> list[tuple[float, WeightedText]]:
-        """Reward and text of the rows that train."""
-        usable = [(row, row.reward, self.weigh(row)) for row in rows if row.reward is not None]
+    def _weighted(self, rows: Sequence[Row]) -> list[tuple[Row, WeightedText]]:
+        """The rows that train, each with its weighted text."""
+        usable = [(row, self.weigh(row)) for row in rows if row.reward is not None]
         return [
-            (reward, WeightedText(row.messages, row.action, weight, row.truncated))
-            for row, reward, weight in usable
+            (row, WeightedText(row.messages, row.action, weight, row.truncated))
+            for row, weight in usable
             if weight is not None
         ]
 

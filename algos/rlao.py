@@ -13,7 +13,6 @@ from w4s_gym.algos.meta_agent import RegressionAgent, Untrained
 from w4s_gym.algos.policy import Policy
 from w4s_gym.algos.trajectory import Row
 from w4s_gym.errors import ConfigError
-from w4s_gym.reward import BEAT_LAST, BELOW_FLOOR, NEW_BEST, NOTHING
 
 __all__ = ["RLAO", "Untrained"]
 
@@ -47,13 +46,13 @@ class RLAO(RegressionAgent):
         assert row.reward is not None
         return math.exp(min(row.reward / self.tau, LARGEST_EXPONENT))
 
-    def teaches(self, rewards: Sequence[float]) -> bool:
+    def teaches(self, rows: Sequence[Row]) -> bool:
         """Return whether the rewards differ and, if they are tiers, some text was a new best.
 
         Rows that all earned the same hold no preference: in expectation regression on a policy's own samples changes
-        nothing, and what it changes in practice is noise. `BEAT_LAST` says only that a text beat the workflow of its
-        state, which may be far worse than the seed workflows: with nothing better beside it, regression narrows the
-        policy down to bad workflows. Rewards that are no tiers grade every text.
+        nothing, and what it changes in practice is noise. The tier `BEAT_LAST` says only that a text beat the workflow
+        of its state, which may be far worse than the seed workflows: with nothing better beside it, regression narrows
+        the policy down to bad workflows. Rewards of the other kinds grade every text.
         """
-        seen = set(rewards)
-        return len(seen) > 1 and (NEW_BEST in seen or not seen <= {BEAT_LAST, NOTHING, BELOW_FLOOR})
+        differ = len({row.reward for row in rows}) > 1
+        return differ and any(row.reward_kind != "tiers" or row.is_new_best for row in rows)

@@ -94,6 +94,7 @@ def _rows(
             turn=turn,
             candidate=number,
             simulated=env.state.card.simulated,
+            reward_kind=env.reward_rule.kind,
             truncated=action in writer.truncated,
         )
         for i, (messages, action) in enumerate(candidate.attempts)

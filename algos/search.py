@@ -94,5 +94,6 @@ def search_row(
         turn=0,
         candidate=0,
         simulated=env.state.card.simulated,
+        reward_kind=env.reward_rule.kind,
         truncated=sample.truncated,
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from w4s_gym.algos.policy import Message
+from w4s_gym.reward import NEW_BEST, RewardKind
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,17 @@ class Row:
     """Index among the m candidates of this state."""
     simulated: bool
     """Whether the executor behind the reward was simulated."""
+    reward_kind: RewardKind
+    """What the reward says: its tier, or, for the other kinds, by how much the workflow beat the best one."""
     truncated: bool = False
     """The policy hit its token limit: it did not end the text itself."""
+
+    @property
+    def is_new_best(self) -> bool:
+        """Whether the text yielded a workflow that beat all before it."""
+        if self.reward is None:
+            return False
+        return self.reward == NEW_BEST if self.reward_kind == "tiers" else self.reward > 0
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:

@@ -7,21 +7,18 @@ most.
     python experiments/real_learning.py
     python experiments/real_learning.py --resume    # go on with an interrupted run
 
-One-step word problems, which take longer: five candidates an update must do. Episodes of one turn start from a seed
-workflow, which solves next to nothing; so a candidate that solves none of sixteen items can be given up:
+One-step word problems instead of sums:
 
-    python experiments/real_learning.py --turns 1 --design-episodes 1 \
-        --env-options '{"style": "story", "racing": {"look_every": 8, "limit": 0.06, "archive": 3}}' \
-        --algo-options '{"untrained": {"episodes": 1}, "sft": {"episodes": 1, "epochs": 10, "above": 0.0},
-          "rlao": {"episodes": 1, "epochs": 10, "tau": 0.05}}'
+    python experiments/real_learning.py --env-options '{"style": "story"}'
 
 It is `compare_algos.py`, with all its options and other defaults, since two cores give one to four replies a second:
-at most three calls an item, short episodes and replies, and one cache of replies for all cells, beside the run folders:
-a run that is made again takes minutes. Good workflows are rare, so an update learns from three episodes, and makes half
-the usual passes to leave the meta-agent something to explore. Learners play three iterations, which `--budget` may cut
-short, the untrained meta-agent the first one only: it shows what learning started from. The reward is the gain in
-accuracy: new bests differ widely in worth here, which the tiers do not tell, and the relative reward not either while
-the best seed workflow solves nothing.
+at most three calls an item, short replies, and one cache of replies for all cells, beside the run folders: a run that
+is made again takes minutes. Episodes of one turn start from a seed workflow, which solves next to nothing, so most
+candidates can be given up early. An update learns from two of them, and makes half the usual passes to leave the
+meta-agent something to explore. Learners play three iterations, which `--budget` may cut short, the untrained
+meta-agent the first one only: it shows what learning started from. The reward is the gain in accuracy: new bests differ
+widely in worth here, which the tiers do not tell, and the relative reward not either while the best seed workflow
+solves nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +36,7 @@ from w4s_gym.options import json_object
 
 ENVIRONMENT = {
     "reward": {"kind": "gain"},
-    "racing": {"look_every": 8, "archive": 3},
+    "racing": {"look_every": 8, "limit": 0.04, "archive": 3},
     "limits": {"item_caps": {"calls": 3}, "in_flight": 8},
     "executor_config": {
         "reply_tokens": 32,
@@ -49,12 +46,12 @@ ENVIRONMENT = {
         "cache_folder": "runs/real_learning_cache",
     },
 }
-"""Candidates are looked at after every eighth item, as nearly all solve none at all; the seed workflows suffice to sort
-the items. A workflow that asks more than three times about an item gets no answer any more; replies end after 32
-tokens; a prompt starts from the part that the server has seen before, which makes replies about twice as fast.
-`--env-options` add to these or replace them."""
+"""Candidates are looked at after every eighth item, and given up when a win is less likely than 4%: nearly all solve
+none at all. The seed workflows suffice to sort the items. A workflow that asks more than three times about an item gets
+no answer any more; replies end after 32 tokens; a prompt starts from the part that the server has seen before, which
+makes replies about twice as fast. `--env-options` add to these or replace them."""
 
-EPISODES = 3
+EPISODES = 2
 """Episodes behind one update."""
 PASSES = 10
 """Passes of an update over its rows."""
@@ -67,15 +64,16 @@ DEFAULT = CompareConfig(
     algos=("untrained", "seed", "sft", "rlao"),
     budget=6_000,
     iterations=3,
+    turns=1,
     design_turns=1,
-    design_episodes=2,
+    design_episodes=1,
     curve_turns=1,
     validation_size=40,
     test_size=40,
     algo_options=json.dumps(
         {
             "untrained": {"episodes": EPISODES},
-            "sft": {"episodes": EPISODES, "epochs": PASSES, "above": 0.0},
+            "sft": {"episodes": EPISODES, "epochs": PASSES},
             "rlao": {"episodes": EPISODES, "epochs": PASSES, "tau": TAU},
         }
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ import w4s_gym  # noqa: F401
 from w4s_gym.benchmark import Benchmark, Item, SeedWorkflow, pure_grader, register_benchmark
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Usage
+from w4s_gym.racing import Race
 
 DIRECT = """\
 def solver(agent, task):
@@ -108,3 +109,18 @@ def toy_env(scripted: ScriptedExecutor):
 @pytest.fixture
 def right_in() -> Callable[[int], str]:
     return action_right_in
+
+
+@pytest.fixture
+def run_race() -> Callable[[Race, Sequence[float]], tuple[int, bool]]:
+    """Races one candidate, given its score on every item; returns the number of items run and whether it survived."""
+
+    def run(race: Race, scores: Sequence[float]) -> tuple[int, bool]:
+        seen: dict[int, float] = {}
+        for position in race.order:
+            seen[position] = float(scores[position])
+            if race.is_look(len(seen)) and race.gives_up(seen):
+                return len(seen), False
+        return len(seen), True
+
+    return run

@@ -9,16 +9,6 @@ from w4s_gym.racing import Race, RacingRule, Saving
 from w4s_gym.reward import RewardRule
 
 
-def run(race, scores):
-    """Race one candidate; returns the number of items run and whether it survived."""
-    seen = {}
-    for position in race.order:
-        seen[position] = float(scores[position])
-        if race.is_look(len(seen)) and race.gives_up(seen):
-            return len(seen), False
-    return len(seen), True
-
-
 def population(rng, items, spread, candidates):
     """Candidates over items of different difficulty; the reference is one of the better ones."""
     difficulty = rng.normal(0.8, 1.6, items)
@@ -30,7 +20,7 @@ def population(rng, items, spread, candidates):
 
 
 @pytest.mark.parametrize("informative", [False, True])
-def test_tiers_rarely_flip_and_items_are_saved(informative):
+def test_tiers_rarely_flip_and_items_are_saved(run_race, informative):
     """Under 1% of the decisions may differ from the full run; losers must cost clearly less."""
     rng = np.random.default_rng(0)
     flips = total = used = losers = 0
@@ -39,7 +29,7 @@ def test_tiers_rarely_flip_and_items_are_saved(informative):
         archive = scores[:12] if informative else []
         race = Race(reference, archive, RacingRule())
         for candidate in scores[12:]:
-            count, survived = run(race, candidate)
+            count, survived = run_race(race, candidate)
             won = candidate.sum() > reference.sum()
             flips += won and not survived
             assert survived or count < 128

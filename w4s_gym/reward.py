@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from w4s_gym.errors import ConfigError
 
@@ -17,11 +17,14 @@ BELOW_FLOOR = -0.1
 """Reward of a workflow whose accuracy is below the floor, if there is one."""
 
 
+RewardKind = Literal["tiers", "relative", "gain"]
+
+
 @dataclass(frozen=True)
 class RewardRule:
     """Which reward an accepted workflow earns (W4S, arXiv 2504.04785, section on RLAO)."""
 
-    kind: Literal["tiers", "relative", "gain"] = "tiers"
+    kind: RewardKind = "tiers"
     """`tiers`: 1 / 0.5 / 0. `relative`: (v - best) / best (variant of the published code); if best is 0, 1 for solving
     anything at all and 0 for nothing (the published code pays 1 for both). `gain`: v - best, which also grades where
     the best solves nothing or next to nothing."""
@@ -30,8 +33,8 @@ class RewardRule:
 
     def __post_init__(self) -> None:
         """Reject unknown kinds."""
-        if self.kind not in ("tiers", "relative", "gain"):
-            raise ConfigError(f"expected reward kind 'tiers', 'relative' or 'gain'; got {self.kind!r}")
+        if self.kind not in get_args(RewardKind):
+            raise ConfigError(f"expected a reward kind among {get_args(RewardKind)}, got {self.kind!r}")
 
     def __call__(self, accuracy: float, best: float, last: float) -> float:
         """Return the reward of a workflow.

@@ -11,7 +11,8 @@ CHAT = (
     {"role": "assistant", "content": "```python\nx = 1\n```"},
     {"role": "user", "content": "again"},
 )
-FIRST = Row(CHAT, "Idea: 'x' \\ \u2028 é\n", 0.5, 0.25, "design", "evaluated", True, "MGSM", "rlao/1", 3, 1, 4, True)
+WRITTEN = "Idea: 'x' \\ \u2028 é\n"
+FIRST = Row(CHAT, WRITTEN, 0.5, 0.25, "design", "evaluated", True, "MGSM", "rlao/1", 3, 1, 4, True, "gain")
 ROWS = [
     FIRST,
     replace(FIRST, reward=None, accuracy=None, status="infrastructure", chosen=False),

@@ -33,8 +33,8 @@ def constant(number):
 def test_every_candidate_of_every_turn_is_a_row(env, scripted_policy):
     batch = play(env, scripted_policy(lambda chat, seed: format_action("Idea", constant(seed % 100)), "compact"))
     assert [(r.turn, r.candidate) for r in batch.rows] == [(t, c) for t in range(2) for c in range(3)]
-    assert {(r.kind, r.status, r.benchmark, r.run, r.episode, r.simulated) for r in batch.rows} == {
-        ("design", "evaluated", "GSMSymbolic", "test/5", 4, True)
+    assert {(r.kind, r.status, r.benchmark, r.run, r.episode, r.simulated, r.reward_kind) for r in batch.rows} == {
+        ("design", "evaluated", "GSMSymbolic", "test/5", 4, True, "tiers")
     }
     assert [sum(r.chosen for r in batch.rows if r.turn == t) for t in range(2)] == [1, 1]
     assert batch.metrics["candidates"] == 6 and batch.metrics["runnable"] == 1.0

@@ -24,7 +24,9 @@ def policy(random_llm):
 
 
 def row(action, reward, candidate=0, **changes):
-    made = Row(CONTEXT, action, reward, reward, "design", "evaluated", False, "X", "r/0", 0, 0, candidate, True)
+    made = Row(
+        CONTEXT, action, reward, reward, "design", "evaluated", False, "X", "r/0", 0, 0, candidate, True, "tiers"
+    )
     return replace(made, **changes)
 
 
@@ -105,17 +107,21 @@ def test_rlao_waits_for_a_new_best(policy):
     assert make(RLAO, policy).update(batch(-0.1, 0.5, 0.0))["rows"] == 0
 
 
-def test_rlao_learns_from_relative_rewards_without_a_new_best(policy):
-    """They say of every text how good it is."""
+@pytest.mark.parametrize("rewards", [(-0.1, -0.2, -1.0), (0.5, 0.0, 0.0)], ids=["no new best", "like tiers"])
+@pytest.mark.parametrize("reward_kind", ["relative", "gain"])
+def test_rlao_learns_from_graded_rewards(policy, reward_kind, rewards):
+    """They say of every text how good it is, also where they look like tiers without a new best."""
     start = weights(policy)
-    assert make(RLAO, policy).update(batch(-0.1, -0.2, -1.0))["rows"] == 3
+    graded = [replace(r, reward_kind=reward_kind) for r in batch(*rewards).rows]
+    assert make(RLAO, policy).update(Batch(graded, "", 0.0))["rows"] == 3
     assert not torch.equal(weights(policy), start)
 
 
 def test_the_largest_relative_reward_has_a_finite_weight(policy):
     """1 of 1,000 items was solved before, now all are."""
     start = weights(policy)
-    figures = make(RLAO, policy, tau=0.1).update(batch(999.0, 999.0, -1.0))
+    rows = [replace(r, reward_kind="relative") for r in batch(999.0, 999.0, -1.0).rows]
+    figures = make(RLAO, policy, tau=0.1).update(Batch(rows, "", 0.0))
     assert figures["rows"] == 3
     assert torch.isfinite(weights(policy)).all()
     assert not torch.equal(weights(policy), start)
@@ -124,8 +130,8 @@ def test_the_largest_relative_reward_has_a_finite_weight(policy):
 def test_sft_keeps_winning_actions_only(policy):
     agent = make(SFT, policy)
     assert [agent.weigh(row("a", r)) for r in (1.0, 0.5, 0.0, -0.1)] == [1.0, None, None, None]
-    relative = make(SFT, policy, above=0.0)
-    assert [relative.weigh(row("a", r)) for r in (0.2, 0.0, -0.1, None)] == [1.0, None, None, None]
+    graded = [row("a", r, reward_kind="gain") for r in (0.2, 0.0, -0.1, None)]
+    assert [agent.weigh(r) for r in graded] == [1.0, None, None, None]
 
 
 def test_grpo_leaves_repairs_and_incomplete_groups_out(policy):
