@@ -47,9 +47,10 @@ ENVIRONMENT = {
     },
 }
 """Candidates are looked at after every eighth item, and given up when a win is less likely than 4%: nearly all solve
-none at all. The seed workflows suffice to sort the items. A workflow that asks more than three times about an item gets
-no answer any more; replies end after 32 tokens; a prompt starts from the part that the server has seen before, which
-makes replies about twice as fast. `--env-options` add to these or replace them."""
+none at all. That is too strict where the state may hold a workflow that solves something, as in episodes of more turns.
+The seed workflows suffice to sort the items. A workflow that asks more than three times about an item gets no answer
+any more; replies end after 32 tokens; a prompt starts from the part that the server has seen before, which makes
+replies about twice as fast. `--env-options` add to these or replace them."""
 
 EPISODES = 2
 """Episodes behind one update."""
