@@ -34,7 +34,7 @@ class RewardRule:
     def __post_init__(self) -> None:
         """Reject unknown kinds."""
         if self.kind not in get_args(RewardKind):
-            raise ConfigError(f"expected a reward kind among {get_args(RewardKind)}, got {self.kind!r}")
+            raise ConfigError(f"expected a reward kind among {get_args(RewardKind)}; got {self.kind!r}")
 
     def __call__(self, accuracy: float, best: float, last: float) -> float:
         """Return the reward of a workflow.

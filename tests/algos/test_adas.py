@@ -75,7 +75,7 @@ def test_a_design_that_runs_but_is_always_wrong_is_kept_with_its_own_fitness(toy
 def test_rows_earn_the_reward_of_the_environment(toy_env, scripted_policy):
     adas = Adas(scripted_policy(lambda chat, n: WRONG), AdasConfig(reflections=0))
     rows = adas.collect(toy_env(reward={"kind": "relative"}), seed=1).rows
-    assert {row.reward for row in rows} == {-1.0}
+    assert {(row.reward, row.reward_kind) for row in rows} == {(-1.0, "relative")}
 
 
 @pytest.mark.parametrize(("rule", "shown"), [("all", len(SEEDS)), ("none", 0), ("parents", 2)])

@@ -68,11 +68,13 @@ def test_repairs_are_rows_of_their_own_and_a_failed_attempt_earns_nothing(env, s
     assert batch.metrics["runnable"] == 0.0
 
 
-@pytest.mark.parametrize("env, failure", [({}, 0.0), ({"kind": "relative"}, -1.0)], indirect=["env"])
-def test_an_attempt_that_fails_for_good_is_skipped_with_the_lowest_reward(env, failure, scripted_policy):
+@pytest.mark.parametrize(
+    "env, failure, kind", [({}, 0.0, "tiers"), ({"kind": "relative"}, -1.0, "relative")], indirect=["env"]
+)
+def test_an_attempt_that_fails_for_good_is_skipped_with_the_lowest_reward(env, failure, kind, scripted_policy):
     batch = play(env, scripted_policy(lambda chat, seed: "no code", "compact"), m=1)
     assert [r.reward for r in batch.rows] == [failure] * 8  # two turns of one attempt and three repairs
-    assert {r.status for r in batch.rows} == {"skipped"}
+    assert {(r.status, r.reward_kind) for r in batch.rows} == {("skipped", kind)}
 
 
 def test_what_cannot_be_measured_is_masked(env, scripted_policy):
