@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-Message = dict[str, str]
-"""`{"role": "system" | "user" | "assistant", "content": ...}`"""
+from w4s_gym.messages import Message
 
 
 @dataclass(frozen=True)

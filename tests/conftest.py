@@ -12,8 +12,9 @@ import pytest
 import w4s_gym  # noqa: F401
 from w4s_gym.benchmark import Benchmark, Item, SeedWorkflow, pure_grader, register_benchmark
 from w4s_gym.env import WorkflowDesignEnv
-from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Usage
+from w4s_gym.executors.base import ChatReply, ChatRequest, Completion
 from w4s_gym.racing import Race
+from w4s_gym.usage import Usage
 
 DIRECT = """\
 def solver(agent, task):

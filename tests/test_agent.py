@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from w4s_gym.agent import AgentHost, RunBudgetExceeded, full_answer, parse_json_object
 from w4s_gym.benchmark import Item
-from w4s_gym.executors.base import ChatReply, Completion, Usage
+from w4s_gym.executors.base import ChatReply, Completion
 from w4s_gym.ledger import Caps, Ledger
 from w4s_gym.sandbox.types import PROGRAM_LIMITS, WorkflowCallError
+from w4s_gym.usage import Usage
 
 ASK = {"messages": [{"role": "user", "content": "2+2?"}]}
 

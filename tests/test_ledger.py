@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable
-from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Usage, most_tokens
+from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, most_tokens
 from w4s_gym.ledger import Caps, Ledger, Reservation, ask
+from w4s_gym.usage import Usage
 
 REQUEST = ChatRequest(messages=({"role": "user", "content": "1 + 1 ="},), max_tokens=10)
 

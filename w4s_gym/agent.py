@@ -12,11 +12,12 @@ from typing import Any
 
 from w4s_gym.benchmark import Item
 from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable, RequestRefused
-from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Executor, Usage
+from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Executor
 from w4s_gym.ledger import Ledger, ask
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.sandbox.types import Limits, WorkflowCallError
 from w4s_gym.scoring.code import public_job
+from w4s_gym.usage import Usage
 
 MAX_SAMPLES = 64
 """Most samples of one call."""

@@ -9,15 +9,16 @@ from typing import Any
 
 from w4s_gym.action import parse_action
 from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable
-from w4s_gym.executors.base import Usage
 from w4s_gym.ledger import Ledger
 from w4s_gym.measure import Measurer, evaluation_view
-from w4s_gym.prompts import Message, PromptStyle, repair_message
+from w4s_gym.messages import Message
+from w4s_gym.prompts import PromptStyle, repair_message
 from w4s_gym.racing import Race
 from w4s_gym.results import Candidate
 from w4s_gym.reward import RewardRule
 from w4s_gym.sandbox.types import ErrorReport
 from w4s_gym.state import DesignState
+from w4s_gym.usage import Usage
 
 
 class CandidateTrials:

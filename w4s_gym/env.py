@@ -20,14 +20,9 @@ from w4s_gym.info import build_info, isolation_view
 from w4s_gym.journal import Journal
 from w4s_gym.ledger import Caps, Ledger
 from w4s_gym.measure import Measurer
+from w4s_gym.messages import Message
 from w4s_gym.options import from_fields
-from w4s_gym.prompts import (
-    Message,
-    PromptStyle,
-    feedback_message,
-    opening_messages,
-    render_text,
-)
+from w4s_gym.prompts import PromptStyle, feedback_message, opening_messages, render_text
 from w4s_gym.racing import Race, RacingRule, Saving
 from w4s_gym.render import render_episode
 from w4s_gym.results import Candidate, Evaluation

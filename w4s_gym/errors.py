@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from w4s_gym.executors.base import Usage
+from w4s_gym.usage import Usage
 
 
 class W4SError(Exception):

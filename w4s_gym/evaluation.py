@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from w4s_gym.agent import AgentHost, RunBudgetExceeded, full_answer
 from w4s_gym.benchmark import Benchmark, Item
 from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable, SandboxUnavailable, W4SError
-from w4s_gym.executors.base import Executor, Usage
+from w4s_gym.executors.base import Executor
 from w4s_gym.ledger import Caps, Ledger
 from w4s_gym.racing import Race
 from w4s_gym.results import Evaluation, ItemResult
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.sandbox.types import PROGRAM_LIMITS, ErrorReport, Limits
+from w4s_gym.usage import Usage
 
 _TIMEOUTS = ("timeout_cpu", "timeout_wall")
 _ANSWER_CHARS = 2_000

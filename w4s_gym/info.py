@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from w4s_gym.executors.base import Usage
-from w4s_gym.prompts import Message
+from w4s_gym.messages import Message
 from w4s_gym.results import Candidate, Evaluation
 from w4s_gym.sandbox import IsolationReport
 from w4s_gym.sandbox.types import Status
 from w4s_gym.state import DesignState
+from w4s_gym.usage import Usage
 
 
 def build_info(

@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable
-from w4s_gym.executors.base import ChatReply, ChatRequest, Executor, Usage, most_cost
+from w4s_gym.executors.base import ChatReply, ChatRequest, Executor, most_cost
+from w4s_gym.usage import Usage
 
 
 @dataclass(frozen=True)

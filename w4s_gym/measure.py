@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable
 from w4s_gym.evaluation import Evaluator, charge_again
-from w4s_gym.executors.base import Usage
 from w4s_gym.ledger import Ledger
 from w4s_gym.racing import Race, RacingRule, Saving
 from w4s_gym.results import Evaluation, ItemResult
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.sandbox.types import ErrorReport
 from w4s_gym.splits import Split
+from w4s_gym.usage import Usage
 
 Part = Literal["validation", "test"]
 

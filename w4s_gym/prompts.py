@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from w4s_gym.messages import Message
 from w4s_gym.sandbox.types import ErrorReport
 from w4s_gym.state import Attempt, DesignState, TaskCard
 
-Message = dict[str, str]
 PromptStyle = Literal["full", "compact"]
 
 _API = """\

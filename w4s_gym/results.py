@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from w4s_gym.executors.base import Usage
 from w4s_gym.sandbox.types import ErrorReport, Status
+from w4s_gym.usage import Usage
 
 
 @dataclass(frozen=True)

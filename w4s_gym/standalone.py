@@ -15,11 +15,12 @@ from w4s_gym.agent import AgentHost, full_answer
 from w4s_gym.benchmark import Item
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import ConfigError, W4SError
-from w4s_gym.executors import Usage, make_executor
+from w4s_gym.executors import make_executor
 from w4s_gym.ledger import Ledger
 from w4s_gym.options import json_object
 from w4s_gym.sandbox import Sandbox, SandboxConfig
 from w4s_gym.sandbox.types import PROGRAM_LIMITS
+from w4s_gym.usage import Usage
 
 
 def answer_question(

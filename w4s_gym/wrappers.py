@@ -9,7 +9,7 @@ import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
 from w4s_gym.env import WorkflowDesignEnv
-from w4s_gym.prompts import Message
+from w4s_gym.messages import Message
 
 
 class FoldRepairs(gym.Wrapper[str, str, str, str], RecordConstructorArgs):

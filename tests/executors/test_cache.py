@@ -13,9 +13,10 @@ from dataclasses import replace
 import pytest
 
 from w4s_gym.errors import ConfigError, ExecutorUnavailable
-from w4s_gym.executors import ChatRequest, Completion, Usage, make_executor
+from w4s_gym.executors import ChatRequest, Completion, make_executor
 from w4s_gym.executors.base import ChatReply
 from w4s_gym.executors.cache import CachedExecutor, sample_key, split_reply
+from w4s_gym.usage import Usage
 
 
 class Oracle:

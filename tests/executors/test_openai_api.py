@@ -9,7 +9,7 @@ import pytest
 
 from w4s_gym.errors import ExecutorUnavailable, RequestRefused
 from w4s_gym.executors import ChatRequest, make_executor
-from w4s_gym.executors.base import Usage
+from w4s_gym.usage import Usage
 
 QUICK = {"attempt_seconds": 5.0, "backoff_seconds": 0.01, "price": {"input": 1.0, "output": 10.0}}
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from w4s_gym.errors import ConfigError, UnknownExecutor
-from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Executor, Usage
+from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Executor
 
 if TYPE_CHECKING:
     from w4s_gym.executors.batching import Endpoint
     from w4s_gym.executors.cache import CacheMode
 
-__all__ = ["ChatReply", "ChatRequest", "Completion", "Executor", "Usage", "make_executor"]
+__all__ = ["ChatReply", "ChatRequest", "Completion", "Executor", "make_executor"]
 
 
 def make_executor(spec: str, config: Mapping[str, Any] | None = None) -> Executor:

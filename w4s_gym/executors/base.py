@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from w4s_gym.benchmark import Item
+from w4s_gym.usage import Usage
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -44,57 +45,6 @@ class Completion:
     text: str
     finish_reason: FinishReason = "stop"
     tool_calls: tuple[Mapping[str, Any], ...] = ()
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What calls cost. Adds up with `+`."""
-
-    calls: int = 0
-    """Samples asked for (a call with n=5 counts 5), cached ones included."""
-    cached_calls: int = 0
-    """Those of `calls` that a cache answered."""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    dollars: float | None = 0.0
-    """Price of the calls that were not cached; None when the price is unknown."""
-    seconds: float = 0.0
-    """Latency summed over calls (simulated executors: modelled latency)."""
-    empty: int = 0
-    """Replies without text."""
-    truncated: int = 0
-    """Replies cut at the token limit."""
-    malformed: int = 0
-    """JSON replies that did not parse or lacked keys."""
-    unanswered: int = 0
-    """Requests sent whose answer never came back whole (timeouts, lost connections, cancelled calls). The endpoint may
-    have billed them; their tokens and dollars are unknown and not in the sums."""
-
-    def __add__(self, other: Usage) -> Usage:
-        """Add field by field; an unknown price makes the sum unknown.
-
-        Dollars and seconds are added as whole numbers of 1e-10 dollars and microseconds, so that a sum does not depend
-        on which call came back first.
-        """
-        dollars = None
-        if self.dollars is not None and other.dollars is not None:
-            dollars = _add(self.dollars, other.dollars, 10)
-        return Usage(
-            self.calls + other.calls,
-            self.cached_calls + other.cached_calls,
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-            dollars,
-            _add(self.seconds, other.seconds, 6),
-            self.empty + other.empty,
-            self.truncated + other.truncated,
-            self.malformed + other.malformed,
-            self.unanswered + other.unanswered,
-        )
-
-
-def _add(a: float, b: float, digits: int) -> float:
-    return round(round(a, digits) + round(b, digits), digits)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from w4s_gym.errors import ExecutorUnavailable
-from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, MeteredExecutor, Usage
+from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, MeteredExecutor
+from w4s_gym.usage import Usage
 
 Ask = Callable[[ChatRequest], Awaitable[ChatReply]]
 """Answers a request with at least one and at most `request.n` samples, the first ones."""

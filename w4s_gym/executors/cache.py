@@ -14,8 +14,9 @@ from typing import Any, Literal
 import diskcache
 
 from w4s_gym.errors import ConfigError, ExecutorUnavailable
-from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Usage
+from w4s_gym.executors.base import ChatReply, ChatRequest, Completion
 from w4s_gym.executors.batching import Endpoint, collect
+from w4s_gym.usage import Usage
 
 CacheMode = Literal["off", "read", "write"]
 """`off`: not used. `read`: stored replies are used, new ones are not stored. `write`: used and stored."""

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from w4s_gym.errors import ExecutorUnavailable
-from w4s_gym.executors.base import Completion, FinishReason, Usage
+from w4s_gym.executors.base import Completion, FinishReason
 from w4s_gym.executors.config import EndpointConfig
 from w4s_gym.executors.keys import redact
 from w4s_gym.executors.pool import Pool, pool_for
+from w4s_gym.usage import Usage
 
 if TYPE_CHECKING:
     from openai import APIConnectionError, APIStatusError, AsyncOpenAI

@@ -10,13 +10,14 @@ from dataclasses import replace
 from typing import Any
 
 from w4s_gym.errors import ConfigError, ExecutorUnavailable, RequestRefused
-from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Usage, most_tokens
+from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, most_tokens
 from w4s_gym.executors.batching import collect
 from w4s_gym.executors.config import EndpointConfig
 from w4s_gym.executors.dialect import Dialect, Feature, body, sample_seed
 from w4s_gym.executors.exchange import Answer, Exchange, Refused
 from w4s_gym.executors.keys import find_key
 from w4s_gym.executors.pricing import price_of
+from w4s_gym.usage import Usage
 
 _log = logging.getLogger(__name__)
 _PACKAGES = ("openai", "aiohttp", "tenacity", "dotenv", "genai_prices")

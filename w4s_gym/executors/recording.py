@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from w4s_gym.errors import ConfigError, ExecutorUnavailable
-from w4s_gym.executors.base import ChatReply, ChatRequest, Executor, Usage, most_cost, most_tokens
+from w4s_gym.executors.base import ChatReply, ChatRequest, Executor, most_cost, most_tokens
 from w4s_gym.executors.cache import Sample, sample_key, split_reply
 from w4s_gym.executors.keys import redact
+from w4s_gym.usage import Usage
 
 _VERSION = 1
 _PROMPT_CHARS = 80

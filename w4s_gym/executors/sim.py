@@ -6,13 +6,14 @@ import asyncio
 
 from w4s_gym.benchmark import Item
 from w4s_gym.errors import ConfigError
-from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Usage
+from w4s_gym.executors.base import ChatReply, ChatRequest, Completion
 from w4s_gym.executors.simulation.cost import BYTES_PER_TOKEN, count_prompt_tokens, count_tokens, dollars, seconds
 from w4s_gym.executors.simulation.items import ItemModel
 from w4s_gym.executors.simulation.noise import Stream, digest
 from w4s_gym.executors.simulation.profile import Profile, load_profile
 from w4s_gym.executors.simulation.reading import read
 from w4s_gym.executors.simulation.writer import write
+from w4s_gym.usage import Usage
 
 __all__ = ["SimulatedExecutor"]
 

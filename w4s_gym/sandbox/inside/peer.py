@@ -17,18 +17,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import frames, typed
+from .tracebacks import CandidateError, failing_line
 
 ALIASES = {"np": "numpy"}
 """Names under which tests may find a module that the candidate imported; others must be the module's own."""
 
 _MAX_HANDLES = 100_000
 _encode_json = json.JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False).encode
-
-
-class CandidateError(Exception):
-    """Base of exceptions that a candidate raised; `line` is the line of its source."""
-
-    line: int | None = None
 
 
 class Remote:
@@ -216,8 +211,6 @@ class Peer:
         raise ValueError(f"unknown tag {str(data[0])[:40]!r}")
 
     def _describe(self, error: BaseException) -> dict[str, Any]:
-        from .runner import failing_line
-
         try:
             message = str(error)[:500]
         except Exception:

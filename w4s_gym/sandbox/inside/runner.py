@@ -19,9 +19,7 @@ from typing import Any
 from . import frames, peer, probes
 from .agent import Agent, CallFailed, Channel
 from .plain import plain
-
-FILENAME = "<workflow>"
-"""File name of the submitted source in tracebacks."""
+from .tracebacks import FILENAME, CandidateError, failing_line
 
 _MEMORY_FRAME = frames.pack(frames.RESULT, {"status": "memory", "error": {"kind": "MemoryError", "message": ""}})
 
@@ -142,24 +140,9 @@ def _error_frame(error: BaseException, output: Tail) -> bytes:
     body: dict[str, Any] = {"status": status, "error": report, "output": output.text()}
     if isinstance(error, CallFailed):
         body["call"] = error.call_id
-    if isinstance(error, peer.CandidateError):
+    if isinstance(error, CandidateError):
         body["in_candidate"] = error.line is not None
     return frames.pack(frames.RESULT, body)
-
-
-def failing_line(error: BaseException) -> int | None:
-    """Return the innermost line of the submitted source that the exception passed through."""
-    if isinstance(error, SyntaxError) and error.filename == FILENAME:
-        return error.lineno
-    if isinstance(error, peer.CandidateError) and error.line is not None:
-        return error.line
-    line = None
-    tb = error.__traceback__
-    while tb is not None:
-        if tb.tb_frame.f_code.co_filename == FILENAME:
-            line = tb.tb_lineno
-        tb = tb.tb_next
-    return line
 
 
 def _load(source: str, name: str, last_value: bool = False) -> tuple[dict[str, Any], Any]:
