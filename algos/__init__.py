@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from w4s_gym.algos.policy import Policy
+from w4s_gym.algos.policies.base import Policy
 from w4s_gym.errors import ConfigError
 
 __all__ = ["make_policy"]
@@ -38,23 +38,23 @@ def make_policy(spec: str, **options: Any) -> Policy:
     scheme, _, name = spec.partition(":")
     try:
         if spec == "tiny":
-            from w4s_gym.algos.hf_policy import HFConfig, HFPolicy
-            from w4s_gym.algos.tiny.warmstart import tiny_folder
+            from w4s_gym.algos.policies.hf import HFConfig, HFPolicy
+            from w4s_gym.algos.policies.tiny.warmstart import tiny_folder
 
             return HFPolicy(tiny_folder(), spec, HFConfig(**{**_TINY_OPTIONS, **options}))
         if scheme == "hf" and name:
-            from w4s_gym.algos.gguf import PACKAGED, packaged_model
-            from w4s_gym.algos.hf_policy import HFConfig, HFPolicy
+            from w4s_gym.algos.policies.gguf import PACKAGED, packaged_model
+            from w4s_gym.algos.policies.hf import HFConfig, HFPolicy
 
             server = options.pop("server", None)
             source = packaged_model(name) if name in PACKAGED else name
             if server is None:
                 return HFPolicy(source, spec, HFConfig(**options))
-            from w4s_gym.algos.served_policy import ServedPolicy
+            from w4s_gym.algos.policies.served import ServedPolicy
 
             return ServedPolicy(source, spec, HFConfig(**options), server)
         if scheme in ("openai", "local") and name:
-            from w4s_gym.algos.openai_policy import OpenAIConfig, OpenAIPolicy
+            from w4s_gym.algos.policies.endpoint import OpenAIConfig, OpenAIPolicy
 
             return OpenAIPolicy(spec, OpenAIConfig(**options))
     except TypeError as error:

@@ -19,11 +19,12 @@ import numpy as np
 
 from w4s_gym.action import parse_action
 from w4s_gym.algos.base import Algorithm, Batch
-from w4s_gym.algos.policy import Message, Policy, Sample
+from w4s_gym.algos.policies.base import Policy, Sample
 from w4s_gym.algos.search import answer_kind, compact_request, first_error, ran, search_row
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.algos.trajectory import Row
 from w4s_gym.env import WorkflowDesignEnv
+from w4s_gym.messages import Message
 from w4s_gym.prompts import repair_message
 from w4s_gym.results import Evaluation
 from w4s_gym.sandbox.types import ErrorReport

@@ -17,12 +17,13 @@ from random import Random
 from w4s_gym.action import ParsedAction, parse_action
 from w4s_gym.algos.aflow_operators import DESCRIPTION, with_operators, without_operators
 from w4s_gym.algos.base import Algorithm, Batch
-from w4s_gym.algos.policy import Message, Policy
+from w4s_gym.algos.policies.base import Policy
 from w4s_gym.algos.search import answer_kind, compact_request, failure_log, search_row
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.algos.trajectory import Row
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import ConfigError
+from w4s_gym.messages import Message
 from w4s_gym.results import Evaluation
 from w4s_gym.workflows import hand_made_workflow
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from w4s_gym.algos.policy import Message, Policy
+from w4s_gym.algos.policies.base import Policy
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.candidates import best_candidate
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.executors.base import Usage
+from w4s_gym.messages import Message
 from w4s_gym.results import Candidate
 
 

@@ -22,14 +22,14 @@ from typing import Any
 import torch
 
 from w4s_gym.algos.base import Batch
-from w4s_gym.algos.hf_policy import HFPolicy
-from w4s_gym.algos.meta_agent import MetaAgent
-from w4s_gym.algos.policy import Policy
+from w4s_gym.algos.best_of_m import BestOfM
+from w4s_gym.algos.policies.base import Policy
+from w4s_gym.algos.policies.hf import HFPolicy
 from w4s_gym.algos.trajectory import Row
 from w4s_gym.errors import ConfigError
 
 
-class GRPO(MetaAgent):
+class GRPO(BestOfM):
     """Trains a meta-agent on the advantage of each candidate over the others of the same state."""
 
     name = "grpo"

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from w4s_gym.algos.base import Algorithm, Batch
-from w4s_gym.algos.policy import Policy
+from w4s_gym.algos.policies.base import Policy
 from w4s_gym.env import WorkflowDesignEnv
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from w4s_gym.algos.policy import Message
+from w4s_gym.algos.codec import Codec, EncodedRow, WeightedText
+from w4s_gym.algos.policies.devices import has_fast_bfloat16
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.errors import ConfigError
 
@@ -24,59 +25,11 @@ IGNORED = -100
 
 
 @dataclass(frozen=True)
-class WeightedText:
-    """One training row: write `action` after `messages`, with a weight."""
-
-    messages: tuple[Message, ...]
-    action: str
-    weight: float
-    truncated: bool = False
-    """The policy stopped at its token limit: the end-of-turn token is no part of the target."""
-
-
-@dataclass(frozen=True)
-class EncodedRow:
-    """A row as tokens."""
-
-    prompt: tuple[int, ...]
-    target: tuple[int, ...]
-    weight: float
-
-    @property
-    def length(self) -> int:
-        """Number of tokens."""
-        return len(self.prompt) + len(self.target)
-
-
-class Codec:
-    """Turns chat rows into tokens the way the policy reads and writes them."""
-
-    def __init__(self, tokenizer: Any, end_token: int) -> None:
-        """Wrap a transformers tokenizer that has a chat template; `end_token` ends an assistant's turn."""
-        self.tokenizer = tokenizer
-        self.end_token = end_token
-
-    def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """Tokens of a conversation, up to where the assistant starts to write."""
-        text = self.tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    def target(self, action: str, truncated: bool = False) -> list[int]:
-        """Tokens of what the assistant wrote, with the end-of-turn token unless it was cut off before it."""
-        tokens = list(self.tokenizer(action, add_special_tokens=False)["input_ids"])
-        return tokens if truncated else [*tokens, self.end_token]
-
-    def encode(self, row: WeightedText) -> EncodedRow:
-        """Tokens of a row."""
-        return EncodedRow(tuple(self.prompt(row.messages)), tuple(self.target(row.action, row.truncated)), row.weight)
-
-
-@dataclass(frozen=True)
 class RegressionConfig:
     """How to fit weighted rows."""
 
-    lr: float = 2e-5
-    """Learning rate of AdamW."""
+    learning_rate: float = 2e-5
+    """Of AdamW."""
     epochs: int = 1
     """Passes over the rows of one call of `fit`."""
     rows_per_step: int = 16
@@ -90,19 +43,12 @@ class RegressionConfig:
     in expectation the same gradient, for a fraction of the work where few rows carry most of the weight."""
     weight_decay: float = 0.0
     warmup_steps: int = 0
-    """Optimizer steps, over all calls of `fit`, in which the learning rate rises linearly to `lr`. AdamW's first steps
-    move every weight by about the learning rate, however small its gradient; a small model may forget how to write."""
+    """Optimizer steps, over all calls of `fit`, in which the learning rate rises linearly. AdamW's first steps move
+    every weight by about the learning rate, however small its gradient; a small model may forget how to write."""
     clip: float = 1.0
     """Largest gradient norm."""
     bfloat16: bool | None = None
     """Autocast to bfloat16; None means where the device computes with it natively."""
-
-
-def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether matrix products in bfloat16 are native on this device."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 
 class RegressionTrainer:
@@ -122,7 +68,7 @@ class RegressionTrainer:
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         if not self._parameters:
             raise ConfigError("expected a model with trainable parameters; all of them are frozen")
-        self._optimizer = torch.optim.AdamW(self._parameters, lr=config.lr, weight_decay=config.weight_decay)
+        self._optimizer = torch.optim.AdamW(self._parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
         self._device = self._parameters[0].device
         self._autocast = has_fast_bfloat16(self._device) if config.bfloat16 is None else config.bfloat16
         self._tail_logits = "logits_to_keep" in inspect.signature(_innermost(model).forward).parameters
@@ -160,7 +106,7 @@ class RegressionTrainer:
         losses: list[float] = []
         padded = 0
         for done, batch in enumerate(batches):
-            rate = self.config.lr * lr_scale(done / len(batches)) * self._warmth()
+            rate = self.config.learning_rate * lr_scale(done / len(batches)) * self._warmth()
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
             loss, size = self._step(batch)

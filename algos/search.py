@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
-from w4s_gym.algos.policy import Message, Sample
+from w4s_gym.algos.policies.base import Sample
 from w4s_gym.algos.trajectory import Row
 from w4s_gym.benchmark import AnswerKind
 from w4s_gym.env import WorkflowDesignEnv
+from w4s_gym.messages import Message
 from w4s_gym.prompts import opening_messages
 from w4s_gym.results import Evaluation
 from w4s_gym.sandbox.types import ErrorReport

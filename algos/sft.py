@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from w4s_gym.algos.meta_agent import RegressionAgent
+from w4s_gym.algos.rlao import RegressionAgent
 from w4s_gym.algos.trajectory import Row
 
 

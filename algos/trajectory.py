@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-from w4s_gym.algos.policy import Message
+from w4s_gym.messages import Message
 from w4s_gym.reward import NEW_BEST, RewardKind
 
 

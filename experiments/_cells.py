@@ -19,7 +19,7 @@ from _schedule import Report
 import w4s_gym  # noqa: F401  (registers the environments)
 from w4s_gym.algos.base import Algorithm
 from w4s_gym.algos.design import DesignEpisode, design_episodes
-from w4s_gym.algos.policy import Policy
+from w4s_gym.algos.policies.base import Policy
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.algos.trajectory import write_rows
 from w4s_gym.env import WorkflowDesignEnv

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from w4s_gym.algos.base import Algorithm
-from w4s_gym.algos.policy import Policy
+from w4s_gym.algos.policies.base import Policy
 from w4s_gym.errors import ConfigError
 
 
@@ -46,7 +46,7 @@ class Designer:
 
 
 def _untrained(setup: Setup) -> Algorithm:
-    from w4s_gym.algos.rlao import Untrained
+    from w4s_gym.algos.best_of_m import Untrained
 
     return Untrained(setup.policy, candidates=setup.candidates, run=setup.run, **setup.options)
 

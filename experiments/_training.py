@@ -15,7 +15,7 @@ import yaml
 
 import w4s_gym  # noqa: F401  (registers the environments)
 from w4s_gym.algos import make_policy
-from w4s_gym.algos.policy import Policy
+from w4s_gym.algos.policies.base import Policy
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import ConfigError, W4SError
 from w4s_gym.options import json_object

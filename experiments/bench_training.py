@@ -17,17 +17,12 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from w4s_gym.algos.hf_policy import HFConfig, HFPolicy
-from w4s_gym.algos.regression import (
-    IGNORED,
-    EncodedRow,
-    RegressionConfig,
-    RegressionTrainer,
-    WeightedText,
-    has_fast_bfloat16,
-)
-from w4s_gym.algos.tiny.corpus import draw_rows
-from w4s_gym.algos.tiny.warmstart import tiny_folder
+from w4s_gym.algos.codec import EncodedRow, WeightedText
+from w4s_gym.algos.policies.devices import has_fast_bfloat16
+from w4s_gym.algos.policies.hf import HFConfig, HFPolicy
+from w4s_gym.algos.policies.tiny.corpus import draw_rows
+from w4s_gym.algos.policies.tiny.warmstart import tiny_folder
+from w4s_gym.algos.regression import IGNORED, RegressionConfig, RegressionTrainer
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,7 @@ def main() -> None:
     drawn = [row for row in draw_rows(8 * config.rows, 1) if len(row.messages[0]["content"]) > 20][: config.rows]
     texts = [WeightedText(row.messages, row.action, 1.0 + i % 3) for i, row in enumerate(drawn)]
     rows = [policy.codec.encode(text) for text in texts]
-    settings = RegressionConfig(lr=0.0, rows_per_step=config.rows_per_step)
+    settings = RegressionConfig(learning_rate=0.0, rows_per_step=config.rows_per_step)
     trainer = RegressionTrainer(policy.model, policy.codec, settings)
     optimizer = torch.optim.AdamW(policy.model.parameters(), lr=0.0)
     pad = policy.tokenizer.pad_token_id

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from _training import DesignConfig, command_line, run
 
-from w4s_gym.algos.meta_agent import Untrained
+from w4s_gym.algos.best_of_m import Untrained
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.algos.trajectory import write_rows
 

@@ -17,8 +17,8 @@ from typing import Literal
 from _training import DesignConfig, command_line, run
 
 from w4s_gym.algos.base import Batch
-from w4s_gym.algos.meta_agent import MetaAgent
-from w4s_gym.algos.policy import Policy
+from w4s_gym.algos.best_of_m import BestOfM
+from w4s_gym.algos.policies.base import Policy
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.algos.trajectory import Row, read_rows, write_rows
 from w4s_gym.errors import ConfigError
@@ -38,7 +38,7 @@ class TrainConfig(DesignConfig):
     """Run folder: `rows.jsonl`, `curve.jsonl` and `state/` with the weights in `state/policy`."""
 
 
-def make_algorithm(config: TrainConfig, policy: Policy) -> MetaAgent:
+def make_algorithm(config: TrainConfig, policy: Policy) -> BestOfM:
     """Make the algorithm that trains `policy`."""
     options = {
         "candidates": config.candidates,

@@ -37,7 +37,7 @@ CHECK = (
     "import w4s_gym.algos, w4s_gym.envs, envs, algos\n"
     "assert envs.WHOSE == algos.WHOSE == 'the user'\n"
     "assert not hasattr(w4s_gym.envs, 'WHOSE') and not hasattr(w4s_gym.algos, 'WHOSE')\n"
-    "import w4s_gym.algos.policy, gymnasium\n"
+    "import w4s_gym.algos.policies.base, gymnasium\n"
     "assert 'W4S-HumanEval-v0' in gymnasium.registry\n"
     "print(w4s_gym.__file__)"
 )

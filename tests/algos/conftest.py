@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from w4s_gym.algos.policy import Message, Sample
+from w4s_gym.algos.policies.base import Sample
 from w4s_gym.algos.seeding import derive_seed
+from w4s_gym.messages import Message
 
 
 class ScriptedPolicy:
@@ -38,8 +39,8 @@ def random_llm(tmp_path_factory) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from w4s_gym.algos.tiny.corpus import draw_rows
-    from w4s_gym.algos.tiny.model import train_tokenizer
+    from w4s_gym.algos.policies.tiny.corpus import draw_rows
+    from w4s_gym.algos.policies.tiny.model import train_tokenizer
 
     folder = tmp_path_factory.mktemp("random_llm")
     tokenizer = train_tokenizer(row.action for row in draw_rows(60, 0))

@@ -3,11 +3,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from w4s_gym.algos.hf_policy import HFConfig, HFPolicy
-from w4s_gym.algos.regression import RegressionConfig, RegressionTrainer, WeightedText, _grouped_batches
+from w4s_gym.algos.codec import WeightedText
+from w4s_gym.algos.policies.hf import HFConfig, HFPolicy
+from w4s_gym.algos.regression import RegressionConfig, RegressionTrainer, _grouped_batches
 from w4s_gym.errors import ConfigError
 
-EXACT = RegressionConfig(lr=1e-2, bfloat16=False)
+EXACT = RegressionConfig(learning_rate=1e-2, bfloat16=False)
 
 
 def text(question, action, weight=1.0, truncated=False):
@@ -169,7 +170,7 @@ def test_the_learning_rate_rises_over_the_first_steps_of_all_fits_and_goes_on_af
         fitted.fit(ROWS, 0)
         return (torch.cat([p.detach().flatten() for p in fitted.model.parameters()]) - before).abs().max().item()
 
-    config = replace(EXACT, lr=1e-3, warmup_steps=4, clip=0.0001)
+    config = replace(EXACT, learning_rate=1e-3, warmup_steps=4, clip=0.0001)
     assert moved(trainer(random_llm, replace(config, warmup_steps=0))) == pytest.approx(1e-3, rel=0.05)
     fitted = trainer(random_llm, config)
     assert moved(fitted) == pytest.approx(0.25e-3, rel=0.05)  # AdamW's first step moves a weight by the rate

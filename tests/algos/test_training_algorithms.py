@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from w4s_gym.algos.base import Batch
+from w4s_gym.algos.best_of_m import Untrained
 from w4s_gym.algos.grpo import GRPO
-from w4s_gym.algos.hf_policy import HFConfig, HFPolicy
-from w4s_gym.algos.meta_agent import Untrained
+from w4s_gym.algos.policies.hf import HFConfig, HFPolicy
 from w4s_gym.algos.rlao import RLAO
 from w4s_gym.algos.sft import SFT
 from w4s_gym.algos.trajectory import Row

@@ -13,9 +13,9 @@ import compare_algos as compare
 import pytest
 from _config import CompareConfig
 
-from w4s_gym.algos.policy import Sample
+from w4s_gym.algos.policies.base import Sample
+from w4s_gym.algos.policies.tiny.grammar import draw_proposal
 from w4s_gym.algos.seeding import derive_seed
-from w4s_gym.algos.tiny.grammar import draw_proposal
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
 

@@ -10,9 +10,9 @@ import transfer
 from _command import run_command
 from _cost import plan
 
-from w4s_gym.algos.policy import Sample
+from w4s_gym.algos.policies.base import Sample
+from w4s_gym.algos.policies.tiny.grammar import draw_proposal
 from w4s_gym.algos.seeding import derive_seed
-from w4s_gym.algos.tiny.grammar import draw_proposal
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
 

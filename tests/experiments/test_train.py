@@ -14,8 +14,8 @@ from _training import read_config
 from train import TrainConfig
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from w4s_gym.algos.tiny.corpus import draw_rows
-from w4s_gym.algos.tiny.model import train_tokenizer
+from w4s_gym.algos.policies.tiny.corpus import draw_rows
+from w4s_gym.algos.policies.tiny.model import train_tokenizer
 from w4s_gym.algos.trajectory import read_rows, write_rows
 from w4s_gym.errors import ConfigError
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from w4s_gym.algos import make_policy
-from w4s_gym.algos.hf_policy import HFConfig, HFPolicy
+from w4s_gym.algos.policies.hf import HFConfig, HFPolicy
 from w4s_gym.errors import ConfigError
 
 

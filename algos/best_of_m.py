@@ -1,15 +1,105 @@
-"""Best-of-m rollouts: m candidates a turn, the best advances, every text the policy wrote becomes a row."""
+"""Best-of-m rollouts: m candidates a turn, the best advances, every text the policy wrote becomes a row.
+
+`BestOfM` is the base of the algorithms that learn from such rows; `Untrained` plays the same episodes only.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from w4s_gym.algos.base import Batch
-from w4s_gym.algos.policy import Message, Policy
+from w4s_gym.algos.base import Algorithm, Batch
+from w4s_gym.algos.policies.base import Policy
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.algos.trajectory import Row
 from w4s_gym.env import WorkflowDesignEnv
+from w4s_gym.errors import ConfigError
+from w4s_gym.messages import Message
 from w4s_gym.results import Candidate
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is."""
+
+    iterations: int = 0
+    """Calls of `collect` that are over."""
+    updates: int = 0
+    best_workflow: str = ""
+    best_accuracy: float = -1.0
+
+
+class BestOfM(Algorithm):
+    """Plays best-of-m episodes with a policy. Subclasses say how it learns from the rows."""
+
+    def __init__(self, policy: Policy, *, candidates: int = 5, episodes: int = 1, run: str = "") -> None:
+        """Wrap a policy.
+
+        Args:
+            policy: the meta-agent.
+            candidates: candidates a turn (m).
+            episodes: episodes of one call of `collect`.
+            run: `<algorithm>/<seed>`, kept in the rows (default: the algorithm's name).
+        """
+        if candidates < 1 or episodes < 1:
+            raise ConfigError(f"expected at least 1 candidate and 1 episode; got {candidates} and {episodes}")
+        self.policy = policy
+        self.candidates = candidates
+        self.episodes = episodes
+        self.run = run or self.name
+        self.progress = Progress()
+
+    def collect(self, env: WorkflowDesignEnv, seed: int) -> Batch:
+        """Play `episodes` episodes; figures are means over them."""
+        batches = []
+        for i in range(self.episodes):
+            number = self.progress.iterations * self.episodes + i
+            episode_seed = seed if i == 0 else derive_seed("episode", seed, i) % 2**31
+            batch = roll_out(env, self.policy, m=self.candidates, seed=episode_seed, run=self.run, episode=number)
+            if batch.best_accuracy > self.progress.best_accuracy:
+                self.progress = replace(
+                    self.progress, best_workflow=batch.best_workflow, best_accuracy=batch.best_accuracy
+                )
+            batches.append(batch)
+        self.progress = replace(self.progress, iterations=self.progress.iterations + 1)
+        return Batch(
+            [row for batch in batches for row in batch.rows],
+            self.progress.best_workflow,
+            self.progress.best_accuracy,
+            {key: sum(b.metrics[key] for b in batches) / len(batches) for key in batches[0].metrics},
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write how far the run is."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {"name": self.name, **self.progress.__dict__}
+        (folder / "progress.json").write_text(json.dumps(state), encoding="utf-8")
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote.
+
+        Raises:
+            ConfigError: the folder holds the state of another algorithm, or none.
+        """
+        file = folder / "progress.json"
+        if not file.exists():
+            raise ConfigError(f"expected the saved state of {self.name}; there is no file {file}")
+        state = json.loads(file.read_text(encoding="utf-8"))
+        if state.pop("name") != self.name:
+            raise ConfigError(f"expected the saved state of {self.name}; {file} is of another algorithm")
+        self.progress = Progress(**state)
+
+
+class Untrained(BestOfM):
+    """The meta-agent as it is, in the same loop as the trained ones."""
+
+    name = "untrained"
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """Nothing is learned."""
+        return {}
 
 
 def roll_out(env: WorkflowDesignEnv, policy: Policy, *, m: int, seed: int, run: str, episode: int) -> Batch:

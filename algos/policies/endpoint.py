@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from w4s_gym._loop import run_sync
-from w4s_gym.algos.policy import Message, Sample
+from w4s_gym.algos.policies.base import Sample
 from w4s_gym.executors import make_executor
 from w4s_gym.executors.base import ChatReply, ChatRequest, Usage
+from w4s_gym.messages import Message
 
 
 @dataclass(frozen=True)

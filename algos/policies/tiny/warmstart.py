@@ -10,11 +10,17 @@ from pathlib import Path
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from w4s_gym.algos.cache import make_once
-from w4s_gym.algos.regression import Codec, RegressionConfig, RegressionTrainer
-from w4s_gym.algos.tiny.corpus import draw_rows
-from w4s_gym.algos.tiny.model import make_model, train_tokenizer
+from w4s_gym.algos.codec import Codec
+from w4s_gym.algos.policies.model_cache import make_once
+from w4s_gym.algos.policies.tiny.corpus import draw_rows
+from w4s_gym.algos.policies.tiny.model import VOCABULARY, make_model, model_config, tokenizer_recipe, train_tokenizer
+from w4s_gym.algos.regression import RegressionConfig, RegressionTrainer
 
+_RECIPE = 1
+"""Number of the training procedure, a part of the cache key. Raise it when the weights change for a reason that the
+rest of the key does not see, such as another order of batches or another loss."""
+_CORPUS_SAMPLE = 400
+"""Rows of the corpus that are part of the cache key: a change of the grammar or of the prompts shows in them."""
 _THREADS = 1
 """Fixed, so that sums, and with them the weights, do not depend on the number of cores."""
 
@@ -28,8 +34,10 @@ class WarmStartConfig:
     tokenizer_rows: int = 1500
     """Rows that the tokenizer is trained on."""
     rows_per_step: int = 8
-    lr: float = 2e-3
+    learning_rate: float = 2e-3
     """Peak learning rate; it rises over the first tenth and then falls linearly to zero."""
+    clip: float = 1.0
+    """Largest gradient norm."""
     seed: int = 0
 
 
@@ -55,7 +63,7 @@ def build_tiny(folder: Path, config: WarmStartConfig, progress: bool = False) ->
     trainer = RegressionTrainer(
         model,
         Codec(tokenizer, tokenizer.eos_token_id),
-        RegressionConfig(lr=config.lr, rows_per_step=config.rows_per_step),
+        RegressionConfig(learning_rate=config.learning_rate, rows_per_step=config.rows_per_step, clip=config.clip),
     )
     threads = torch.get_num_threads()
     torch.set_num_threads(_THREADS)
@@ -66,7 +74,7 @@ def build_tiny(folder: Path, config: WarmStartConfig, progress: bool = False) ->
             figures = trainer.fit(
                 rows,
                 config.seed,
-                lr_scale=lambda done: min(1.0, 0.05 + 10 * done) * (1 - done),
+                lr_scale=_rate,
                 on_step=lambda step, total, loss: bar.update(
                     task, completed=step, total=total, loss=f"loss {loss:.2f}"
                 ),
@@ -78,15 +86,24 @@ def build_tiny(folder: Path, config: WarmStartConfig, progress: bool = False) ->
     return figures
 
 
+def _rate(done: float) -> float:
+    """Factor of the peak learning rate after this share of the steps."""
+    return min(1.0, 0.05 + 10 * done) * (1 - done)
+
+
 def _fingerprint(config: WarmStartConfig) -> str:
-    """Key of everything that the weights depend on: settings, a sample of the corpus, sources, library versions."""
-    here = Path(__file__).parent
-    sources = [here / "model.py", here / "warmstart.py", here.parent / "regression.py"]
-    digest = hashlib.sha256(repr(asdict(config)).encode())
-    for row in draw_rows(100, config.seed):
-        digest.update(repr((row.messages, row.action)).encode())
-    for source in sources:
-        digest.update(source.read_bytes())
-    for package in ("torch", "transformers", "tokenizers"):
-        digest.update(version(package).encode())
-    return digest.hexdigest()[:16]
+    """Key of what decides the weights: corpus, tokenizer, architecture, training numbers, library versions.
+
+    The text of source files is no part of it: a comment there changes no weight.
+    """
+    rows = draw_rows(_CORPUS_SAMPLE, config.seed)
+    parts: list[object] = [
+        _RECIPE,
+        sorted(asdict(config).items()),
+        [_rate(i / 20) for i in range(20)],
+        [(row.messages, row.action) for row in rows],
+        tokenizer_recipe(),
+        sorted(model_config(VOCABULARY, eos=0, pad=0).to_diff_dict().items()),
+        [version(package) for package in ("torch", "transformers", "tokenizers")],
+    ]
+    return hashlib.sha256("\n".join(map(repr, parts)).encode()).hexdigest()[:16]

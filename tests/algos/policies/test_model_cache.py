@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from w4s_gym.algos.cache import cache_root, make_once
+from w4s_gym.algos.policies.model_cache import cache_root, make_once
 
 
 @pytest.fixture(autouse=True)

@@ -13,10 +13,11 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from w4s_gym.algos.hf_policy import HFConfig, HFPolicy
-from w4s_gym.algos.openai_policy import OpenAIConfig, OpenAIPolicy
-from w4s_gym.algos.policy import Message, Sample
+from w4s_gym.algos.policies.base import Sample
+from w4s_gym.algos.policies.endpoint import OpenAIConfig, OpenAIPolicy
+from w4s_gym.algos.policies.hf import HFConfig, HFPolicy
 from w4s_gym.errors import ConfigError, ExecutorUnavailable
+from w4s_gym.messages import Message
 
 _SECONDS = 120.0
 

@@ -20,16 +20,12 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from w4s_gym.algos.policy import Message, Sample
-from w4s_gym.algos.regression import Codec, has_fast_bfloat16
+from w4s_gym.algos.codec import PLAIN_CHAT_TEMPLATE, Codec
+from w4s_gym.algos.policies.base import Sample
+from w4s_gym.algos.policies.devices import pick_device, pick_dtype
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.errors import ConfigError
-
-PLAIN_CHAT_TEMPLATE = (
-    "{% for message in messages %}{{ message['role'] + ':\n' + message['content'] + '\n\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'assistant:\n' }}{% endif %}"
-)
-"""Used for base models, whose tokenizers have no chat template."""
+from w4s_gym.messages import Message
 
 
 @dataclass(frozen=True)
@@ -95,8 +91,8 @@ class HFPolicy:
         self.name = name or f"hf:{source}"
         self.config = config or HFConfig()
         self.prompt_style = self.config.prompt_style
-        self.device = torch.device(_pick_device(self.config.device))
-        dtype = _pick_dtype(self.config.dtype, self.device)
+        self.device = torch.device(pick_device(self.config.device))
+        dtype = pick_dtype(self.config.dtype, self.device)
         bars = logging.is_progress_bar_enabled()
         logging.disable_progress_bar()
         try:
@@ -254,18 +250,6 @@ class _GumbelNoise(LogitsProcessor):
         for row, generator in zip(noise, self._generators, strict=True):
             row.exponential_(generator=generator)
         return scores - noise.log().to(scores)
-
-
-def _pick_device(device: str) -> str:
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    if dtype == "auto":
-        return torch.bfloat16 if device.type == "cuda" and has_fast_bfloat16(device) else torch.float32
-    return torch.bfloat16 if dtype == "bfloat16" else torch.float32
 
 
 def _end_tokens(model: Any, eos_token_id: int) -> list[int]:

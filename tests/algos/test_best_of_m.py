@@ -3,7 +3,7 @@ import pytest
 
 import w4s_gym  # noqa: F401
 from w4s_gym.action import format_action
-from w4s_gym.algos.rollout import roll_out
+from w4s_gym.algos.best_of_m import roll_out
 from w4s_gym.ledger import Caps
 
 GOOD = (

@@ -9,9 +9,9 @@ from __future__ import annotations
 from random import Random
 
 from w4s_gym.action import format_action
-from w4s_gym.algos.policy import Message
-from w4s_gym.algos.regression import WeightedText
-from w4s_gym.algos.tiny.grammar import Proposal, draw_proposal
+from w4s_gym.algos.codec import WeightedText
+from w4s_gym.algos.policies.tiny.grammar import Proposal, draw_proposal
+from w4s_gym.messages import Message
 from w4s_gym.prompts import feedback_message, opening_messages, repair_message
 from w4s_gym.sandbox.types import ErrorReport
 from w4s_gym.state import Attempt, DesignState, TaskCard

@@ -9,8 +9,8 @@ from random import Random
 import pytest
 
 from w4s_gym.action import parse_action
-from w4s_gym.algos.tiny.corpus import BENCHMARKS, draw_messages, draw_rows
-from w4s_gym.algos.tiny.grammar import draw_proposal
+from w4s_gym.algos.policies.tiny.corpus import BENCHMARKS, draw_messages, draw_rows
+from w4s_gym.algos.policies.tiny.grammar import draw_proposal
 from w4s_gym.benchmark import benchmark_names
 from w4s_gym.sandbox import Sandbox
 

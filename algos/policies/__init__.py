@@ -1,0 +1,1 @@
+"""Meta-agents: what writes workflows, trainable or behind an endpoint."""
