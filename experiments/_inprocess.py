@@ -16,6 +16,7 @@ from w4s_gym.sandbox import Sandbox
 from w4s_gym.sandbox.inside.agent import Agent
 from w4s_gym.sandbox.types import (
     PROGRAM_LIMITS,
+    Charged,
     ErrorReport,
     Limits,
     RunOutcome,
@@ -65,7 +66,8 @@ class _Channel:
 
     def call(self, method: str, args: dict[str, Any]) -> Any:
         try:
-            return finish(self._host(method, args))
+            reply = finish(self._host(method, args))
+            return reply.value if isinstance(reply, Charged) else reply
         except WorkflowCallError as error:
             raise RuntimeError(str(error)) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import re
@@ -15,13 +16,18 @@ from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable, RequestRefused
 from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Executor
 from w4s_gym.ledger import Ledger, ask
 from w4s_gym.sandbox import Sandbox
-from w4s_gym.sandbox.types import Limits, WorkflowCallError
+from w4s_gym.sandbox.inside import tools
+from w4s_gym.sandbox.types import Charged, Limits, RunEnded, WorkflowCallError
 from w4s_gym.scoring.code import public_job
 from w4s_gym.usage import Usage
 
 MAX_SAMPLES = 64
 """Most samples of one call."""
 MAX_OUTPUT_TOKENS = 16_384
+MAX_REFUSALS = 10
+"""Calls over its budget after which a workflow that goes on calling is ended."""
+PROGRAMS_AT_ONCE = 4
+"""Programs and public tests of one workflow that run at the same time; more wait."""
 _FENCED = re.compile(r"^\s*```(?:json)?\s*(.*?)\s*```\s*$", re.DOTALL)
 
 
@@ -41,6 +47,7 @@ class AgentHost:
         draw: int,
         program_limits: Limits,
         benchmark: str = "",
+        endpoint_tools: Sequence[str] = (),
     ) -> None:
         """Serve `item`.
 
@@ -52,6 +59,7 @@ class AgentHost:
             draw: which draw of the executor's randomness.
             program_limits: limits of `execute_code` and of public tests.
             benchmark: name of the item's benchmark, for simulated executors.
+            endpoint_tools: types of tools run by the endpoint itself that the workflow may ask for.
         """
         self._item = item
         self._executor = executor
@@ -61,7 +69,10 @@ class AgentHost:
         self._program_limits = program_limits
         self._benchmark = benchmark
         self._asked: Counter[tuple[Any, ...]] = Counter()
+        self._endpoint_tools = endpoint_tools
         self._programs = 0
+        self._refusals = 0
+        self._running = asyncio.Semaphore(PROGRAMS_AT_ONCE)
         self.model_override = False
         """The workflow asked for another model, which is ignored and told in the feedback."""
         self.failure: ExecutorUnavailable | RunBudgetExceeded | None = None
@@ -72,6 +83,7 @@ class AgentHost:
 
         Raises:
             WorkflowCallError: the call raises inside the workflow.
+            RunEnded: it goes on calling although its budget is used up.
             ExecutorUnavailable: the endpoint could not be asked.
             RunBudgetExceeded: a cap of the whole run was reached.
         """
@@ -142,31 +154,38 @@ class AgentHost:
 
     async def _execute_code(self, arguments: Mapping[str, Any]) -> Any:
         code = _text(arguments.get("code", ""), "code")
-        outcome = await self._sandbox.run_program(
-            code, seed=self._program_seed(), limits=self._limits(arguments.get("timeout", 5))
-        )
+        limits = self._limits(arguments.get("timeout", 5))
+        seed = self._count_program()
+        async with self._running:
+            outcome = await self._sandbox.run_program(code, seed=seed, limits=limits)
+        if outcome.status == "infrastructure":
+            raise RuntimeError("the sandbox could not run the program")
+        seconds = max(outcome.wall_seconds, outcome.cpu_seconds)
         if outcome.status == "ok":
-            return outcome.value
+            return Charged(outcome.value, seconds)
         report = outcome.error
         raise WorkflowCallError(
             report.kind if report else outcome.status,
             report.text() if report else f"the program ended: {outcome.status}",
+            seconds=seconds,
         )
 
-    async def _exec_test(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    async def _exec_test(self, arguments: Mapping[str, Any]) -> Charged:
         solution = _text(arguments.get("solution", ""), "solution")
         if not self._item.public_tests:
-            return {"result": True, "feedback": "this task has no public examples"}
+            return Charged({"result": True, "feedback": "this task has no public examples"}, 0.0)
         entry_point = _text(arguments.get("entry_point") or self._item.entry_point or "", "entry_point")
         # All examples in one run: one that never ends must not be paid once per example.
         job = public_job(self._item, solution)
-        outcome = await self._sandbox.run_tests(replace(job, entry_point=entry_point, limits=self._program_limits))
+        self._count_program()
+        async with self._running:
+            outcome = await self._sandbox.run_tests(replace(job, entry_point=entry_point, limits=self._program_limits))
         if outcome.status == "infrastructure":
             raise RuntimeError("the sandbox could not run the public examples")
-        if outcome.status == "ok":
-            return {"result": True, "feedback": "all public examples pass"}
-        why = outcome.error.text() if outcome.error else outcome.status
-        return {"result": False, "feedback": f"a public example fails: {why}"}
+        feedback = "all public examples pass"
+        if outcome.status != "ok":
+            feedback = f"a public example fails: {outcome.error.text() if outcome.error else outcome.status}"
+        return Charged({"result": outcome.status == "ok", "feedback": feedback}, outcome.wall_seconds)
 
     def _request(
         self, arguments: Mapping[str, Any], system: str, json_keys: tuple[str, ...] = (), json_mode: bool = False
@@ -184,7 +203,7 @@ class AgentHost:
             chat.append({"role": role, "content": _text(message["content"], "content")})
         if arguments.get("model") not in (None, ""):
             self.model_override = True
-        tools = arguments.get("tools") or []
+        offered, choice = self._tools(arguments)
         return ChatRequest(
             messages=tuple(chat),
             temperature=_number(arguments.get("temperature", 1.0), "temperature", 0.0, 2.0),
@@ -194,12 +213,26 @@ class AgentHost:
             n=int(_number(arguments.get("num_of_response", 1), "num_of_response", 1, MAX_SAMPLES)),
             json_keys=json_keys,
             json_mode=json_mode,
-            tools=tuple(tools) if isinstance(tools, list) else (),
-            tool_choice=arguments.get("tool_choice"),
+            tools=offered,
+            tool_choice=choice,
             item=self._item,
             benchmark=self._benchmark,
             draw=self._draw,
         )
+
+    def _tools(self, arguments: Mapping[str, Any]) -> tuple[tuple[Mapping[str, Any], ...], Any]:
+        """Return the tools of a call and which of them to use; only functions, unless the environment allows more."""
+        offered, choice = arguments.get("tools"), arguments.get("tool_choice")
+        wrong = tools.problem(offered) or tools.choice_problem(choice)
+        if wrong:
+            raise WorkflowCallError("TypeError", f"tools must be {wrong}")
+        for tool in offered or ():
+            if tool["type"] not in ("function", *self._endpoint_tools):
+                raise WorkflowCallError("ValueError", f"expected tools of type 'function'; got {tool['type']!r:.80}")
+        named = choice["function"]["name"] if isinstance(choice, dict) else None
+        if named is not None and not any(t.get("function", {}).get("name") == named for t in offered or ()):
+            raise WorkflowCallError("ValueError", f"tool_choice names {named!r}, which is not among the tools")
+        return tuple(offered or ()), choice
 
     async def _ask(self, request: ChatRequest) -> ChatReply:
         """Reserve, ask, settle. Samples of the same prompt are numbered, so that each is a fresh one."""
@@ -215,9 +248,7 @@ class AgentHost:
         try:
             return await ask(self._executor, request, self._ledger)
         except BudgetExceeded as error:
-            if error.scope == "run":
-                raise RunBudgetExceeded(str(error)) from error
-            raise WorkflowCallError("BudgetExceeded", str(error), status="budget") from error
+            raise self._refused(error) from error
         except RequestRefused as error:
             raise WorkflowCallError("RequestRefused", str(error)) from error
 
@@ -226,10 +257,23 @@ class AgentHost:
         seconds = _number(timeout, "timeout", 0.1, ceiling.wall_seconds)
         return replace(ceiling, cpu_seconds=min(seconds, ceiling.cpu_seconds), wall_seconds=seconds)
 
-    def _program_seed(self) -> int:
-        """Number programs, so that random code differs between runs of one item and repeats between runs."""
+    def _count_program(self) -> int:
+        """Charge one more program; return its seed: random code differs between programs and repeats between runs."""
+        try:
+            self._ledger.charge_program()
+        except BudgetExceeded as error:
+            raise self._refused(error) from error
         self._programs += 1
         return self._draw * 1_000_003 + self._programs
+
+    def _refused(self, error: BudgetExceeded) -> Exception:
+        """Return what to raise for a call over a cap: inside the workflow at first, then the end of the run."""
+        if error.scope == "run":
+            return RunBudgetExceeded(str(error))
+        self._refusals += 1
+        if self._refusals > MAX_REFUSALS:
+            return RunEnded("budget", f"went on calling after its budget was used up: {error}")
+        return WorkflowCallError("BudgetExceeded", str(error), status="budget")
 
 
 def parse_json_object(text: str) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from w4s_gym.racing import Race
 from w4s_gym.results import Evaluation, ItemResult
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.sandbox.types import PROGRAM_LIMITS, ErrorReport, Limits
+from w4s_gym.shares import Shares, working_for
 from w4s_gym.usage import Usage
 
 _TIMEOUTS = ("timeout_cpu", "timeout_wall")
@@ -32,7 +33,7 @@ class EvaluationLimits:
     """Of one workflow on one item."""
     program: Limits = PROGRAM_LIMITS
     """Of `execute_code` and of test code."""
-    item_caps: Caps = Caps(calls=100)
+    item_caps: Caps = Caps(calls=100, programs=100)
     """Of one workflow on one item; over it the call raises `BudgetExceeded` inside the workflow."""
     evaluation_caps: Caps = Caps()
     """Of one workflow on all items."""
@@ -41,9 +42,11 @@ class EvaluationLimits:
     probe: int = 4
     """Number of items that run first; if all of them time out, the other items are not tried."""
     deadline_seconds: float = 3600.0
-    """Wall clock of one evaluation; items unfinished by then time out."""
+    """Wall clock of one workflow's self-test, evaluation and grading together; items unfinished by then time out."""
     in_flight: int = 256
-    """Most items in flight at once."""
+    """Most items in flight at once; a candidate gets at most twice what is left for others."""
+    endpoint_tools: tuple[str, ...] = ()
+    """Types of tools that the endpoint runs itself (`web_search`, ...) and that workflows may ask for."""
 
 
 class Evaluator:
@@ -55,7 +58,8 @@ class Evaluator:
         self._executor = executor
         self._sandbox = sandbox
         self.limits = limits
-        self._slots = asyncio.Semaphore(limits.in_flight)
+        self._places: Shares
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def evaluate_many(
         self, workflows: Sequence[str], items: Sequence[Item], draw: int, ledger: Ledger
@@ -90,6 +94,7 @@ class Evaluator:
         ledger: Ledger,
         known: Mapping[int, ItemResult] | None = None,
         race: Race | None = None,
+        deadline: float | None = None,
     ) -> Evaluation:
         """Evaluate one workflow.
 
@@ -100,12 +105,31 @@ class Evaluator:
             ledger: the run's ledger.
             known: results by position in `items` that are measured already (same draw), for instance the self-test's.
             race: rule that may end the evaluation before all items ran.
+            deadline: time of the event loop by which it must be done; default: `deadline_seconds` from now.
 
         Raises:
             ExecutorUnavailable: fewer than `coverage` of the items could be measured.
             BudgetExceeded: a cap of the run was reached.
         """
+        with working_for(workflow):
+            return await self._evaluate(workflow, items, draw, ledger, known, race, deadline or self.deadline())
+
+    def deadline(self) -> float:
+        """Return the time of the event loop by which a workflow that starts now must be done."""
+        return asyncio.get_running_loop().time() + self.limits.deadline_seconds
+
+    async def _evaluate(
+        self,
+        workflow: str,
+        items: Sequence[Item],
+        draw: int,
+        ledger: Ledger,
+        known: Mapping[int, ItemResult] | None,
+        race: Race | None,
+        deadline: float,
+    ) -> Evaluation:
         account = ledger.child("evaluation", self.limits.evaluation_caps)
+        places = self._bound_places()
         notes: set[str] = set()
         results: dict[int, ItemResult] = dict(known or {})
         probe = [i for i in range(min(self.limits.probe, len(items))) if i not in results]
@@ -113,11 +137,14 @@ class Evaluator:
         given_up = False
 
         async def run(index: int) -> None:
-            async with self._slots:
+            await places.take(workflow)
+            try:
                 results[index] = await self.run_item(workflow, items[index], draw, account, notes)
+            finally:
+                places.give(workflow)
 
         try:
-            async with asyncio.timeout(self.limits.deadline_seconds):
+            async with asyncio.timeout_at(deadline):
                 await _all(run(i) for i in probe)
                 hopeless = bool(results) and all(r.status in _TIMEOUTS for r in results.values())
                 while rest and not hopeless:
@@ -157,6 +184,12 @@ class Evaluator:
             )
         return evaluation
 
+    def _bound_places(self) -> Shares:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._places = loop, Shares(self.limits.in_flight, keep_free=True)
+        return self._places
+
     async def run_item(
         self, workflow: str, item: Item, draw: int, ledger: Ledger, notes: set[str] | None = None
     ) -> ItemResult:
@@ -168,7 +201,14 @@ class Evaluator:
         account = ledger.child("item", self.limits.item_caps)
         for _ in range(_SANDBOX_ATTEMPTS):
             host = AgentHost(
-                item, self._executor, self._sandbox, account, draw, self.limits.program, self._benchmark.name
+                item,
+                self._executor,
+                self._sandbox,
+                account,
+                draw,
+                self.limits.program,
+                self._benchmark.name,
+                self.limits.endpoint_tools,
             )
             outcome = await self._sandbox.run_workflow(
                 workflow,

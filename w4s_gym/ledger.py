@@ -21,6 +21,8 @@ class Caps:
     """Prompt plus completion tokens."""
     dollars: float | None = None
     """US dollars of calls that were not cached."""
+    programs: int | None = None
+    """Programs and public tests that a workflow has run."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,18 @@ class Ledger:
         for future in waiting:
             if not future.done():
                 future.set_result(None)
+
+    def charge_program(self) -> None:
+        """Count one more program or public test.
+
+        Raises:
+            BudgetExceeded: a cap of this ledger or of a parent is reached; nothing is counted then.
+        """
+        for ledger in self._chain():
+            most = ledger.caps.programs
+            if most is not None and ledger.usage.programs >= most:
+                raise BudgetExceeded(f"{ledger.name}: {most} programs and public tests were run, the most", ledger.name)
+        self.settle(0, Usage(programs=1))
 
     def _release(self, reserved: Reservation) -> None:
         if reserved not in self._pending:

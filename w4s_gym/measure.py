@@ -15,6 +15,7 @@ from w4s_gym.racing import Race, RacingRule, Saving
 from w4s_gym.results import Evaluation, ItemResult
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.sandbox.types import ErrorReport
+from w4s_gym.shares import working_for
 from w4s_gym.splits import Split
 from w4s_gym.usage import Usage
 
@@ -111,6 +112,7 @@ class Measurer:
             race: rule that may end validation early.
         """
         key = (digest(source), draw)
+        deadline = self._evaluator.deadline()
         # Equal workflows among the candidates wait for the first of them and are then charged as cached.
         async with self._locks.setdefault(key, asyncio.Lock()):
             kept = self._kept.get((*key, "validation"))
@@ -120,7 +122,7 @@ class Measurer:
             sample: ItemResult | None = None
             try:
                 if self_test:
-                    sample = self._samples.get(key) or await self._self_test(source, draw, ledger)
+                    sample = self._samples.get(key) or await self._self_test(source, draw, ledger, deadline)
                     if sample.status == "infrastructure":
                         return Trial(error=sample.error, infrastructure=True, usage=sample.usage)
                     self._samples[key] = sample
@@ -129,7 +131,7 @@ class Measurer:
                 known = self._partial.get(key, {} if sample is None else {0: sample})
                 charge_again(ledger, sum((r.usage for r in self._partial.get(key, {}).values()), Usage()))
                 items = self._split.validation
-                evaluation = await self._evaluator.evaluate(source, items, draw, ledger, known, race)
+                evaluation = await self._evaluator.evaluate(source, items, draw, ledger, known, race, deadline)
             except (ExecutorUnavailable, BudgetExceeded) as error:
                 usage = sample.usage if sample else Usage()
                 return Trial(
@@ -172,12 +174,20 @@ class Measurer:
         archive = [e for (_, _, part), e in self._kept.items() if part == "validation" and len(e.scored) == size]
         return Race([r.score for r in reference.items], [[r.score for r in e.items] for e in archive], rule)
 
-    async def _self_test(self, source: str, draw: int, ledger: Ledger) -> ItemResult:
+    async def _self_test(self, source: str, draw: int, ledger: Ledger, deadline: float) -> ItemResult:
         item = self._split.validation[0]
-        problem = await self._sandbox.check_workflow(source)
-        if problem is not None:
-            return ItemResult(item.id, "error", 0.0, error=problem)
-        return await self._evaluator.run_item(source, item, draw, ledger)
+        account = ledger.child("self-test")
+        try:
+            async with asyncio.timeout_at(deadline):
+                with working_for(source):
+                    problem = await self._sandbox.check_workflow(source)
+                    if problem is not None:
+                        return ItemResult(item.id, "error", 0.0, error=problem)
+                    return await self._evaluator.run_item(source, item, draw, account)
+        except TimeoutError:
+            limit = self._evaluator.limits.deadline_seconds
+            error = ErrorReport("timeout_wall", f"the self-test did not end within {limit:g} s")
+            return ItemResult(item.id, "timeout_wall", 0.0, error=error, usage=account.usage)
 
     def _keep(self, source: str, draw: int, part: Part, evaluation: Evaluation) -> None:
         self._kept[digest(source), draw, part] = evaluation

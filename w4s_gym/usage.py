@@ -28,6 +28,8 @@ class Usage:
     unanswered: int = 0
     """Requests sent whose answer never came back whole (timeouts, lost connections, cancelled calls). The endpoint may
     have billed them; their tokens and dollars are unknown and not in the sums."""
+    programs: int = 0
+    """Programs and public tests that the workflow had run."""
 
     def __add__(self, other: Usage) -> Usage:
         """Add field by field; an unknown price makes the sum unknown.
@@ -49,6 +51,7 @@ class Usage:
             self.truncated + other.truncated,
             self.malformed + other.malformed,
             self.unanswered + other.unanswered,
+            self.programs + other.programs,
         )
 
 

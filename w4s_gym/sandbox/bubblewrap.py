@@ -50,8 +50,10 @@ def wrap(program: str, command: list[str], inside: Path, package_paths: Iterable
         package_paths: directories of the packages that may be imported.
     """
     arguments = [program, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
-    if os.geteuid() == 0:  # a user namespace would map root to root; keep what the zygote needs to become another user
-        arguments += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    if os.geteuid() == 0:  # a user namespace would map root to root; keep what gives each process a user of its own
+        arguments += ["--cap-drop", "ALL"]
+        for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_KILL"):
+            arguments += ["--cap-add", capability]
     else:
         arguments += ["--unshare-user"]
     arguments += ["--ro-bind", "/usr", "/usr"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
 from w4s_gym.sandbox.inside import frames, schema
-from w4s_gym.sandbox.types import CallHandler, Limits, Status, WorkflowCallError
+from w4s_gym.sandbox.types import CallHandler, Charged, Limits, RunEnded, Status, WorkflowCallError
 from w4s_gym.sandbox.zygote_process import Exit, ZygoteProcess
+from w4s_gym.shares import Shares
 
 MAX_PENDING_CALLS = 64
 """Calls of one workflow that may be pending; more wait in its channel."""
@@ -41,46 +41,61 @@ class Ending:
     detail: str = ""
     """What the host has to say about it."""
     cpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    """Wall clock that counted against the limit."""
     error: BaseException | None = None
     """Exception of the call handler, for `infrastructure`."""
 
 
-class Slots:
-    """Bounds how many children compute at the same time; first come, first served."""
+class Slot:
+    """A child's right to compute: held only while it does, and handed on when another sharer has less."""
 
-    def __init__(self, count: int) -> None:
-        """Allow `count`."""
-        self._free = count
-        self._waiting: deque[asyncio.Future[None]] = deque()
+    def __init__(self, slots: Shares, sharer: Hashable, held: bool) -> None:
+        """Use `slots` for `sharer`; `held` if the caller took one for this child already."""
+        self._slots = slots
+        self._sharer = sharer
+        self._taking: asyncio.Task[None] | None = None
+        self._closed = False
+        self.held = held
 
     def try_take(self) -> bool:
-        """Take a slot if one is free."""
-        if self._free == 0:
-            return False
-        self._free -= 1
-        return True
+        """Hold one if that needs no waiting; return whether it is held."""
+        if not self.held and self._taking is None:
+            self.held = self._slots.try_take(self._sharer)
+        return self.held
 
     async def take(self) -> None:
-        """Wait for a free slot."""
-        if self.try_take():
+        """Wait for one and hold it; several may wait for the same."""
+        if self.held:
             return
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self.give()
-            raise
+        if self._taking is None:
+            self._taking = asyncio.ensure_future(self._slots.take(self._sharer))
+            self._taking.add_done_callback(self._taken)
+        await asyncio.shield(self._taking)
 
     def give(self) -> None:
-        """Hand a slot to the one who has waited longest, or free it."""
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
-        self._free += 1
+        """Give it back, if it is held."""
+        if self.held:
+            self.held = False
+            self._slots.give(self._sharer)
+
+    def close(self) -> None:
+        """Give it back and wait for none any more."""
+        self._closed = True
+        self.give()
+        if self._taking is not None:
+            self._taking.cancel()
+
+    def is_due(self) -> bool:
+        """Tell whether it should go to another sharer now."""
+        return self.held and self._slots.owes(self._sharer)
+
+    def _taken(self, taking: asyncio.Task[None]) -> None:
+        self._taking = None
+        if not taking.cancelled():
+            self.held = True
+            if self._closed:
+                self.give()
 
 
 class Child:
@@ -91,8 +106,8 @@ class Child:
         zygote: ZygoteProcess,
         limits: Limits,
         *,
+        slot: Slot,
         handler: CallHandler | None = None,
-        slots: Slots | None = None,
         on_peer: Callable[[Child, bytes], None] | None = None,
         layers: tuple[str, ...] | None = None,
     ) -> None:
@@ -101,22 +116,23 @@ class Child:
         Args:
             zygote: forks the child.
             limits: of this run.
+            slot: right to compute; a child that computes without one is stopped until there is one.
             handler: answers calls; without one, a call ends the run.
-            slots: one that the caller took for this run; it is free while the child waits for the host.
             on_peer: takes messages for the other child of a test run.
             layers: kernel filters to apply; default: all that the machine has.
         """
         self._zygote = zygote
         self._limits = limits
         self._handler = handler
-        self._slots = slots
+        self._slot = slot
+        self._waiting = False
         self._on_peer = on_peer
         self._layers = zygote.layers if layers is None else layers
         self._loop = asyncio.get_running_loop()
         self._inbox = bytearray()
         self._outbox = bytearray()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._has_slot = slots is not None
+        self._stopped: asyncio.Task[None] | None = None
         self._ending: Ending | None = None
         self._result: dict[str, Any] | None = None
         self._exited: asyncio.Future[Exit | None] = self._loop.create_future()
@@ -125,8 +141,11 @@ class Child:
         self._writing = False
         self._ended = False
         self._id = -1
-        self._deadline = 0.0
+        self._deadline = float("inf")
         self._wall_left = limits.wall_seconds
+        self._wall_started = 0.0
+        self._wall_used = 0.0
+        self._charged = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._absolute: asyncio.TimerHandle | None = None
         self._extensions = 0
@@ -152,14 +171,18 @@ class Child:
         self._sock = ours
         request = {
             "layers": list(self._layers),
-            "limits": {"cpu_seconds": self._limits.cpu_seconds, "memory_mb": self._limits.memory_mb},
+            "limits": {
+                "cpu_seconds": self._limits.cpu_seconds,
+                "memory_mb": self._limits.memory_mb,
+                "threads": self._limits.threads,
+            },
         }
-        self._id = self._zygote.spawn(request, theirs, self._on_exit)
+        self._id = self._zygote.spawn(request, theirs, self._on_exit, self._on_seen)
         body = {**job, "result_bytes": self._limits.result_bytes, "output_bytes": self._limits.output_bytes}
         self._read(True)
         self._write(frames.pack(frames.JOB, body))
         self._absolute = self._loop.call_later(self._limits.absolute_seconds, self._out_of_time, "absolute")
-        self._resume_clock()
+        self._start_clock()
 
     async def finish(self) -> Ending:
         """Wait for the end; then stop calls in flight and free everything."""
@@ -170,11 +193,13 @@ class Child:
         self._read(False)
         self._want_to_write(False)
         self._sock.close()
-        for task in self._tasks:
+        tasks = {*self._tasks, *([self._stopped] if self._stopped else ())}
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._give_slot()
+        if tasks:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        self._slot.close()
+        self.pause_clock()
         return self._judge(exit_)
 
     def end(self, status: Status, detail: str, error: BaseException | None = None) -> None:
@@ -189,32 +214,65 @@ class Child:
         self._write(frames.HEADER.pack(frames.PEER, len(data)) + data)
 
     def pause_clock(self) -> None:
-        """Stop the wall clock: the child waits for the host."""
-        self._wall_left = max(0.0, self._deadline - self._loop.time())
-        self._deadline = float("inf")
+        """Stop the wall clock: the child waits for its peer."""
+        self._waiting = True
+        self._stop_clock()
 
     def resume_clock(self) -> None:
-        """Let the wall clock run on."""
-        self._resume_clock()
+        """Let the wall clock run on: it is the child's turn."""
+        self._waiting = False
+        self._start_clock()
 
     # -- slots and clock
 
-    async def _take_slot(self, slots: Slots) -> None:
-        if not slots.try_take():
-            await slots.take()
-        if self._has_slot:  # another reply of the same child took one meanwhile
-            slots.give()
-        self._has_slot = True
+    def _stop_clock(self) -> None:
+        if self._deadline == float("inf"):
+            return
+        now = self._loop.time()
+        self._wall_left = max(0.0, self._deadline - now)
+        self._wall_used += now - self._wall_started
+        self._deadline = float("inf")
 
-    def _give_slot(self) -> None:
-        if self._slots is not None and self._has_slot:
-            self._has_slot = False
-            self._slots.give()
-
-    def _resume_clock(self) -> None:
-        self._deadline = self._loop.time() + self._wall_left
+    def _start_clock(self) -> None:
+        """Let the wall clock run unless the child waits for the host, its peer or a slot."""
+        if self._deadline != float("inf") or self._tasks or self._waiting or self._stopped is not None or self._ended:
+            return
+        self._wall_started = self._loop.time()
+        self._deadline = self._wall_started + self._wall_left
         if self._timer is None:
             self._timer = self._loop.call_at(self._deadline, self._tick)
+
+    def _on_seen(self, busy: bool) -> None:
+        """Act on a look at the child: sleeping holds no slot, and computing without one is stopped."""
+        if self._ending is not None or self._result is not None or self._stopped is not None:
+            return
+        if not busy:
+            self._slot.give()
+        elif self._slot.is_due():
+            self._slot.give()
+            self._stop()
+        elif not self._slot.try_take():
+            self._stop()
+
+    def _stop(self) -> None:
+        """Stop the child until it gets a slot."""
+        self._stop_clock()
+        self._zygote.signal(self._id, signal.SIGSTOP)
+        self._stopped = self._loop.create_task(self._continue())
+
+    async def _continue(self) -> None:
+        await self._slot.take()
+        self._stopped = None
+        self._zygote.signal(self._id, signal.SIGCONT)
+        self._start_clock()
+
+    def _charge(self, seconds: float) -> None:
+        """Count what the host computed for the workflow against its wall limit; here nothing is extended."""
+        self._charged += seconds
+        self._wall_left = max(0.0, self._wall_left - seconds)
+        if self._charged >= self._limits.wall_seconds:
+            limit = self._limits.wall_seconds
+            self.end("timeout_wall", f"the programs it ran took longer than {limit:g} s together")
 
     def _tick(self) -> None:
         """Look at the clock; timers are not moved on every call, they look again instead."""
@@ -280,8 +338,7 @@ class Child:
             kind, size = frames.HEADER.unpack_from(self._inbox)
             if size > (self._limits.result_bytes + 10_000 if kind == frames.RESULT else frames.MAX_CALL_BYTES):
                 return self.end("protocol", f"sent a frame of {size} bytes")
-            full = len(self._tasks) >= MAX_PENDING_CALLS or self._pending_bytes + size > MAX_PENDING_BYTES
-            if kind == frames.CALL and self._tasks and full and not self._ended:
+            if kind == frames.CALL and not self._ended and self._is_full(size):
                 return self._read(False)
             end = frames.HEADER.size + size
             if len(self._inbox) < end:
@@ -289,6 +346,13 @@ class Child:
             body = bytes(self._inbox[frames.HEADER.size : end])
             del self._inbox[:end]
             self._on_frame(kind, body)
+
+    def _is_full(self, size: int) -> bool:
+        """Tell whether a call of this size must wait: for others to be answered, or for replies to be read."""
+        if self._outbox:
+            return True
+        many = len(self._tasks) >= MAX_PENDING_CALLS or self._pending_bytes + size > MAX_PENDING_BYTES
+        return bool(self._tasks) and many
 
     def _on_frame(self, kind: int, body: bytes) -> None:
         if self._ending is not None and kind != frames.RESULT:
@@ -326,10 +390,12 @@ class Child:
         self._seen.add(call_id)
         if self._ended:  # nobody waits for the answer
             return
+        if len(self._seen) > self._limits.calls:
+            return self.end("budget", f"made more than {self._limits.calls} calls, refused ones included")
         self.made_calls = True
         if not self._tasks:
-            self.pause_clock()
-            self._give_slot()
+            self._stop_clock()
+            self._slot.give()
         self._pending_bytes += size
         task = self._loop.create_task(self._answer(call_id, method, args, size, handler))
         self._tasks.add(task)
@@ -337,26 +403,40 @@ class Child:
     async def _answer(self, call_id: int, method: str, args: dict[str, Any], size: int, handler: CallHandler) -> None:
         task = asyncio.current_task()
         assert task is not None
+        seconds = 0.0
         try:
-            reply = {"id": call_id, "value": await handler(method, args)}
+            value = await handler(method, args)
+            if isinstance(value, Charged):
+                value, seconds = value.value, value.seconds
+            reply = {"id": call_id, "value": value}
         except WorkflowCallError as error:
             self._caught[call_id] = error.status
+            seconds = error.seconds
             reply = {"id": call_id, "error": {"kind": error.kind, "message": str(error)}}
+        except RunEnded as error:
+            self.end(error.status, str(error))
+            self._tasks.discard(task)
+            return
         except Exception as error:
             self.end("infrastructure", f"{method} failed: {type(error).__name__}: {error}", error)
             self._tasks.discard(task)
             return
-        if self._slots is not None and not self._has_slot:
-            await self._take_slot(self._slots)
+        if seconds:
+            self._charge(seconds)
+        if not self._slot.try_take():
+            await self._slot.take()
         self._tasks.discard(task)
         self._pending_bytes -= size
         if self._ending is None and not self._exited.done():
             self._write(frames.pack(frames.REPLY, reply))
-            if not self._tasks:
-                self._resume_clock()
-            if self._result is None and not self._reading:
-                self._read(True)
-                self._take_frames()
+            self._start_clock()
+            self._read_on()
+
+    def _read_on(self) -> None:
+        """Take calls that waited in the channel, if any did."""
+        if self._ending is None and self._result is None and not self._reading and not self._exited.done():
+            self._read(True)
+            self._take_frames()
 
     def _write(self, data: bytes) -> None:
         waiting = bool(self._outbox)
@@ -374,6 +454,8 @@ class Child:
             sent = 0
         del self._outbox[:sent]
         self._want_to_write(bool(self._outbox))
+        if sent and not self._outbox:
+            self._read_on()
 
     def _want_to_write(self, on: bool) -> None:
         if on == self._writing:
@@ -407,6 +489,7 @@ class Child:
             ending = _by_exit(exit_, self._limits)
         ending.result = self._result
         ending.cpu_seconds = exit_.cpu_seconds if exit_ is not None else 0.0
+        ending.wall_seconds = self._wall_used
         return ending
 
     def _reported(self, result: dict[str, Any]) -> Status:
@@ -422,6 +505,9 @@ class Child:
 
 def _by_exit(exit_: Exit, limits: Limits) -> Ending:
     """Say why a child that sent no result ended."""
+    if exit_.too_much_memory:
+        detail = f"it held {exit_.too_much_memory} MB, the most of all, when all processes together passed their bound"
+        return Ending("memory", detail=detail)
     if exit_.code >= 0:
         return Ending("no_result", detail=f"the process ended without a result (exit code {exit_.code})")
     number = -exit_.code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from w4s_gym.errors import ConfigError
@@ -31,7 +32,12 @@ class SandboxConfig:
     max_running: int = 0
     """Children that may compute at the same time; those that wait for a reply do not count. 0: twice the cores."""
     max_workflows: int = 256
-    """Workflow processes that may exist at the same time, waiting ones included."""
+    """Workflow processes that may exist at the same time, waiting ones included; and a quarter as many programs and
+    tests. A candidate gets at most twice what is left for others."""
+    memory_mb: int = 0
+    """Resident memory that all processes of the sandbox may have together, waiting ones included; when they pass it,
+    the largest end as `memory`. A process with less than its share (`memory_mb / max_workflows / 4`) is never ended for
+    the sake of others. 0: half of what the machine, or the control group of this process, has."""
     packages: tuple[str, ...] = ("numpy",)
     """Modules outside the standard library that workflows may import, in the order they are loaded before confinement.
     Name what they depend on first (`"mpmath", "sympy"`). A package (`"numpy"`) is loaded with all its compiled modules,
@@ -50,14 +56,30 @@ class SandboxConfig:
         unknown = set(self.layers) - {"seccomp", "landlock", "namespaces"}
         if unknown:
             raise ConfigError(f"layers may be 'seccomp', 'landlock' and 'namespaces', got {sorted(unknown)}")
-        for name in ("max_running", "max_workflows", "recycle_after"):
-            if getattr(self, name) < (0 if name == "max_running" else 1):
+        for name in ("max_running", "max_workflows", "memory_mb", "recycle_after"):
+            if getattr(self, name) < (0 if name in ("max_running", "memory_mb") else 1):
                 raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
 
     @property
     def running_slots(self) -> int:
         """Return `max_running`, resolved for this machine."""
         return self.max_running or 2 * (os.cpu_count() or 1)
+
+    @property
+    def memory_bound(self) -> int:
+        """Return `memory_mb`, resolved for this machine."""
+        return self.memory_mb or _memory_of_machine() // 2
+
+
+def _memory_of_machine() -> int:
+    """Return the megabytes of memory of the machine, or of this process's control group if that has less."""
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            found.append(int(Path(path).read_text()))
+        except (OSError, ValueError):  # no control group, or "max"
+            continue
+    return min(found) >> 20
 
 
 @dataclass(frozen=True)

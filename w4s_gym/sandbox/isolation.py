@@ -18,12 +18,13 @@ from typing import Any
 
 from w4s_gym.errors import SandboxUnavailable
 from w4s_gym.sandbox import container
-from w4s_gym.sandbox.child import Child
+from w4s_gym.sandbox.child import Child, Slot
 from w4s_gym.sandbox.config import LEVELS, IsolationReport, LayerResult, Level, SandboxConfig
 from w4s_gym.sandbox.types import Limits
 from w4s_gym.sandbox.zygote_process import ZygoteProcess
+from w4s_gym.shares import Shares
 
-PROBE_LIMITS = Limits(cpu_seconds=5.0, wall_seconds=15.0, absolute_seconds=20.0, memory_mb=256)
+PROBE_LIMITS = Limits(cpu_seconds=5.0, wall_seconds=15.0, absolute_seconds=20.0, memory_mb=256, threads=8)
 
 _PROCESS = (
     "exceed the memory limit",
@@ -47,6 +48,8 @@ _OUTSIDE = (
     "become root",
     "raise a limit",
     "stop the CPU clock",
+    "read the clock of another process",
+    "have any number of threads",
 )
 _LANDLOCK = ("read a file", "read a file of the system", "write a file", "read the host's memory")
 _NAMESPACES = ("read a file", "look at a file", "write a file", "connect over TCP", "signal the host")
@@ -99,13 +102,15 @@ def _put_up_targets(stack: ExitStack) -> dict[str, Any]:
         "pid": os.getpid(),
         "address": ctypes.addressof(memory),
         "memory_mb": PROBE_LIMITS.memory_mb,
+        "threads": PROBE_LIMITS.threads,
         "canary": canary,
     }
 
 
 async def _attack(zygote: ZygoteProcess, targets: dict[str, Any], layers: tuple[str, ...] | None) -> dict[str, str]:
     """Return attack -> how it was stopped; a child that died counts as broken, with everything got through."""
-    ending = await Child(zygote, PROBE_LIMITS, layers=layers).run(
+    slot = Slot(Shares(1), None, held=False)
+    ending = await Child(zygote, PROBE_LIMITS, slot=slot, layers=layers).run(
         {"mode": "probe", "source": "", "targets": targets, "seed": 0}
     )
     if ending.status == "infrastructure":
@@ -131,11 +136,13 @@ def _layer(name: str, results: dict[str, str] | None, attacks: tuple[str, ...], 
 
 def _conclude(zygote: ZygoteProcess, results: dict[str, dict[str, str]], no_box: str) -> IsolationReport:
     alone = results["process"]
+    no_threads = zygote.hello["no_threads"]
     user_holds = zygote.hello["uid"] != 0 and bool(alone.get("become root"))
     layers = (
         _layer("process", alone, _PROCESS, ""),
         LayerResult("user", user_holds, zygote.hello["user"]),
         _layer("seccomp", results.get("seccomp"), _OUTSIDE, zygote.missing.get("seccomp", "")),
+        LayerResult("threads", not no_threads, no_threads or "the kernel asks before each new thread"),
         _layer("landlock", results.get("landlock"), _LANDLOCK, zygote.missing.get("landlock", "")),
         _layer("namespaces", alone, _NAMESPACES, no_box),
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from w4s_gym.errors import SandboxUnavailable
 from w4s_gym.sandbox import bubblewrap
-from w4s_gym.sandbox.child import Child, Ending, Slots
+from w4s_gym.sandbox.child import Child, Ending, Slot
 from w4s_gym.sandbox.code_tests import run_pair
 from w4s_gym.sandbox.config import IsolationReport, SandboxConfig
 from w4s_gym.sandbox.inside.preload import suffices
@@ -25,6 +27,7 @@ from w4s_gym.sandbox.types import (
 )
 from w4s_gym.sandbox.words import report_error, tail
 from w4s_gym.sandbox.zygote_process import ZygoteProcess
+from w4s_gym.shares import Shares, current_sharer
 
 CHECK_LIMITS = Limits(cpu_seconds=2.0, wall_seconds=10.0, absolute_seconds=20.0, memory_mb=512)
 """Limits of `check_workflow`."""
@@ -51,8 +54,9 @@ class Sandbox:
         self._zygotes: list[ZygoteProcess] = []
         self._report: IsolationReport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._running: Slots | None = None
-        self._workflows: Slots | None = None
+        self._running: Shares
+        self._workflows: Shares
+        self._programs: Shares
         self._closed = False
         self._box: str | None = None
         self._finalizer = weakref.finalize(self, _close_all, self._zygotes)
@@ -93,38 +97,36 @@ class Sandbox:
         """
         job = {"mode": "workflow", "source": source, "task": task, "entry_point": entry_point, "seed": seed}
         self._bind()
-        assert self._workflows is not None
-        await self._workflows.take()
-        try:
-            return await self._run(job, limits, handler)
-        finally:
-            self._workflows.give()
+        return await self._run(self._workflows, job, limits, handler)
 
     async def run_program(self, source: str, *, seed: int = 0, limits: Limits = PROGRAM_LIMITS) -> RunOutcome:
         """Run a program; the value is that of `solution()` if it defines one, else that of its last line."""
         self._bind()
-        return await self._run({"mode": "program", "source": source, "seed": seed}, limits, None)
+        return await self._run(self._programs, {"mode": "program", "source": source, "seed": seed}, limits)
 
     async def run_tests(self, job: TestJob) -> TestOutcome:
         """Run trusted tests against a candidate program, each side in a process of its own."""
         self._bind()
-        assert self._running is not None
         outcome = TestOutcome("infrastructure")
         all_modules = not suffices(job.candidate, job.tests, job.setup)
-        for _ in range(ATTEMPTS):
-            zygote = await self._ready_with_slot(all_modules)
-            try:
-                outcome = await run_pair(zygote, job)
-            finally:
-                self._running.give()
-            if outcome.status != "infrastructure":
-                break
+        sharer = current_sharer()
+        async with self._place(self._programs, sharer):
+            for _ in range(ATTEMPTS):
+                slot = await self._slot(sharer)
+                try:
+                    zygote = await self._ready(all_modules)
+                    outcome = await run_pair(zygote, job, slot, Slot(self._running, sharer, held=False))
+                finally:
+                    slot.close()
+                if outcome.status != "infrastructure":
+                    break
         return outcome
 
     async def check_workflow(self, source: str) -> ErrorReport | None:
         """Return why a source is no workflow (does not compile, defines no usable `solver`), or None."""
         self._bind()
-        return (await self._run({"mode": "check", "source": source, "seed": 0}, CHECK_LIMITS, None)).error
+        job = {"mode": "check", "source": source, "seed": 0}
+        return (await self._run(self._programs, job, CHECK_LIMITS)).error
 
     def close(self) -> None:
         """End every process of the sandbox; idempotent, from any thread."""
@@ -138,24 +140,48 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    async def _run(self, job: dict[str, Any], limits: Limits, handler: CallHandler | None) -> RunOutcome:
+    async def _run(
+        self, places: Shares, job: dict[str, Any], limits: Limits, handler: CallHandler | None = None
+    ) -> RunOutcome:
         all_modules = not suffices(job["source"])
-        for _ in range(ATTEMPTS):
-            child = Child(await self._ready_with_slot(all_modules), limits, handler=handler, slots=self._running)
-            ending = await child.run(job)
-            if ending.status != "infrastructure" or ending.error is not None or child.made_calls:
-                break
+        sharer = current_sharer()
+        async with self._place(places, sharer):
+            for _ in range(ATTEMPTS):
+                slot = await self._slot(sharer)
+                try:
+                    child = Child(await self._ready(all_modules), limits, slot=slot, handler=handler)
+                    ending = await child.run(job)
+                finally:
+                    slot.close()
+                if ending.status != "infrastructure" or ending.error is not None or child.made_calls:
+                    break
         return _outcome(ending, job["source"], job["mode"])
 
+    @asynccontextmanager
+    async def _place(self, places: Shares, sharer: Hashable) -> AsyncIterator[None]:
+        """Hold the right to have a process."""
+        await places.take(sharer)
+        try:
+            yield
+        finally:
+            places.give(sharer)
+
+    async def _slot(self, sharer: Hashable) -> Slot:
+        """Take the right to compute."""
+        await self._running.take(sharer)
+        return Slot(self._running, sharer, held=True)
+
     def _bind(self) -> None:
-        """Make the semaphores of the running event loop."""
+        """Make what the runs of the running event loop share."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             if self._loop is not None and not self._loop.is_closed() and any(z.active for z in self._zygotes):
                 raise RuntimeError("a sandbox can be used from one event loop at a time")
             self._loop = loop
-            self._running = Slots(self._config.running_slots)
-            self._workflows = Slots(self._config.max_workflows)
+            slots, places = self._config.running_slots, self._config.max_workflows
+            self._running = Shares(slots)
+            self._workflows = Shares(places, keep_free=True)
+            self._programs = Shares(max(slots, places // 4), keep_free=True)
 
     async def _ready(self, all_modules: bool) -> ZygoteProcess:
         """Return a zygote that serves the running loop."""
@@ -164,16 +190,6 @@ class Sandbox:
             zygote = await asyncio.to_thread(self._locked_zygote, all_modules)
         zygote.attach(asyncio.get_running_loop())
         return zygote
-
-    async def _ready_with_slot(self, all_modules: bool) -> ZygoteProcess:
-        """Take a slot, then return a usable zygote."""
-        assert self._running is not None
-        await self._running.take()
-        try:
-            return await self._ready(all_modules)
-        except BaseException:
-            self._running.give()
-            raise
 
     def _locked_zygote(self, all_modules: bool) -> ZygoteProcess:
         with self._lock:
@@ -242,6 +258,7 @@ def _outcome(ending: Ending, source: str, mode: str) -> RunOutcome:
     if ending.status == "ok" and mode == "workflow" and not (type(value) is dict and "answer" in value):
         ending.status, ending.detail = "protocol", "the result is not a dict with an answer"
     if ending.status == "ok":
-        return RunOutcome("ok", value=value, output=printed, cpu_seconds=ending.cpu_seconds)
-    error = report_error(ending, source)
-    return RunOutcome(ending.status, error=error, output=printed, cpu_seconds=ending.cpu_seconds)
+        error = None
+    else:
+        value, error = None, report_error(ending, source)
+    return RunOutcome(ending.status, value, error, printed, ending.cpu_seconds, ending.wall_seconds)

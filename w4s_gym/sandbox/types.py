@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Status = Literal[
@@ -33,6 +33,10 @@ class Limits:
     """Wall clock that never pauses. Only waiting for the host can reach it, so it must cover a slow executor."""
     memory_mb: int = 1024
     """Address space."""
+    threads: int = 128
+    """Most threads at a time."""
+    calls: int = 2_000
+    """Most calls to the host, refused ones included; a run that makes more ends as `budget`."""
     result_bytes: int = 64_000
     """Largest result frame."""
     output_bytes: int = 4_000
@@ -76,6 +80,8 @@ class RunOutcome:
     """Tail of what the run printed."""
     cpu_seconds: float = 0.0
     """CPU time used (varies from run to run: never put it into `info`)."""
+    wall_seconds: float = 0.0
+    """Wall clock that counted against the limit (varies, too)."""
 
 
 @dataclass(frozen=True)
@@ -105,18 +111,47 @@ class TestOutcome:
     """`ok` means that every test passed."""
     error: ErrorReport | None = None
     """The first failure."""
+    wall_seconds: float = field(default=0.0, compare=False)
+    """Wall clock of both processes (varies from run to run)."""
 
 
 CallHandler = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
-"""Host side of a workflow's calls: (method, keyword arguments) -> plain JSON. Raise `WorkflowCallError` to make the
-call raise inside the workflow; any other exception ends the run as `infrastructure`."""
+"""Host side of a workflow's calls: (method, keyword arguments) -> plain JSON, or `Charged`. Raise `WorkflowCallError`
+to make the call raise inside the workflow, or `RunEnded` to end the run; any other exception ends it as
+`infrastructure`."""
+
+
+@dataclass(frozen=True)
+class Charged:
+    """Value of a call during which the host computed for the workflow, for instance ran a program."""
+
+    value: Any
+    seconds: float
+    """Counts against the workflow's wall limit."""
+
+
+class RunEnded(Exception):
+    """Raised by a call handler to end the run, because the workflow does not stop by itself."""
+
+    def __init__(self, status: Status, message: str) -> None:
+        """Keep the status that the run gets."""
+        super().__init__(message)
+        self.status = status
 
 
 class WorkflowCallError(Exception):
     """Raised by a call handler; becomes an exception of class `kind` inside the workflow."""
 
-    def __init__(self, kind: str, message: str, *, status: Status = "error") -> None:
-        """Keep the class name, the message and the status the run gets if the workflow does not catch it."""
+    def __init__(self, kind: str, message: str, *, status: Status = "error", seconds: float = 0.0) -> None:
+        """Keep the class name, the message, the status the run gets if the workflow does not catch it.
+
+        Args:
+            kind: name of the exception's class.
+            message: its message.
+            status: what the run gets.
+            seconds: what counts against the workflow's wall limit, as in `Charged`.
+        """
         super().__init__(message)
         self.kind = kind
         self.status = status
+        self.seconds = seconds

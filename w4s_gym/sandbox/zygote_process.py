@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,12 @@ from w4s_gym.sandbox.config import SandboxConfig
 from w4s_gym.sandbox.inside import frames
 
 INSIDE = Path(__file__).parent / "inside"
+
+UNUSED_UIDS = range(60706, 61184)
+"""User ids that neither distributions nor systemd hand out."""
+
+_free_users = deque(UNUSED_UIDS)
+_free_users.rotate(-(os.getpid() * 61) % len(UNUSED_UIDS))  # other processes start elsewhere
 
 START_TIMEOUT = 60.0
 """Seconds for the start, which loads a few hundred modules from disk."""
@@ -50,7 +57,8 @@ class Exit:
     code: int
     """Exit code, or minus the number of the signal that killed it."""
     cpu_seconds: float
-    rss_kb: int
+    too_much_memory: int = 0
+    """Megabytes it held when it was ended because all children together passed their bound; else 0."""
 
 
 class ZygoteLost(Exception):
@@ -79,6 +87,8 @@ class ZygoteProcess:
         self._outbox: list[tuple[bytes, socket.socket | None]] = []
         self._on_exit: dict[int, Callable[[Exit | None], None]] = {}
         self._on_cpu: dict[int, Callable[[float], None]] = {}
+        self._on_seen: dict[int, Callable[[bool], None]] = {}
+        self._users: dict[int, int] = {}
         self._heard = 0.0
         self._pinged = 0.0
         self._watchdog: asyncio.TimerHandle | None = None
@@ -140,7 +150,15 @@ class ZygoteProcess:
             )
         self._control = ours
         ours.settimeout(START_TIMEOUT)
-        options = {"packages": list(packages), "locations": locations, "all_modules": self.all_modules}
+        self._users[-1] = _free_users.popleft() if _free_users else UNUSED_UIDS[-1]  # -1: the zygote itself
+        options = {
+            "packages": list(packages),
+            "locations": locations,
+            "all_modules": self.all_modules,
+            "uid": self._users[-1],
+            "memory_mb": self._config.memory_bound // 2,  # there is a second zygote
+            "gate": "seccomp" in self._config.layers,
+        }
         try:
             ours.sendall(frames.pack(frames.CONTROL, options))
             header = _recv_exactly(ours, frames.HEADER.size)
@@ -176,8 +194,21 @@ class ZygoteProcess:
         self._watchdog = None
         self._loop = None
 
-    def spawn(self, request: dict[str, Any], channel: socket.socket, on_exit: Callable[[Exit | None], None]) -> int:
-        """Fork a child with `channel` (which is closed here); `on_exit(None)` means that the zygote was lost."""
+    def spawn(
+        self,
+        request: dict[str, Any],
+        channel: socket.socket,
+        on_exit: Callable[[Exit | None], None],
+        on_seen: Callable[[bool], None],
+    ) -> int:
+        """Fork a child with `channel`, which is closed here.
+
+        Args:
+            request: its limits and kernel filters.
+            channel: its end of the channel.
+            on_exit: called at its end; with None if the zygote was lost.
+            on_seen: called with whether it computes, at each look at a child that does or has just stopped to.
+        """
         child = self._next_id
         self._next_id += 1
         if self.lost:
@@ -185,10 +216,25 @@ class ZygoteProcess:
             on_exit(None)
             return child
         self._on_exit[child] = on_exit
+        self._on_seen[child] = on_seen
         if self._watchdog is None:
             self._watch()
-        self._send({"op": "spawn", "id": child, **request}, channel)
+        self._send({"op": "spawn", "id": child, "uid": self._user_for(child), **request}, channel)
         return child
+
+    def _user_for(self, child: int) -> int | None:
+        """Choose a user id that no other child has; None where the zygote may not change it."""
+        if not self.hello["changes_user"]:
+            return None
+        if not _free_users:  # more children than ids: the oldest is shared
+            return next(iter(self._users.values()), None)
+        self._users[child] = _free_users.popleft()
+        return self._users[child]
+
+    def _free_user(self, child: int) -> None:
+        uid = self._users.pop(child, None)
+        if uid is not None:
+            _free_users.append(uid)
 
     def signal(self, child: int, number: int) -> None:
         """Send a signal to a child unless it has ended."""
@@ -269,8 +315,15 @@ class ZygoteProcess:
             if "exited" in body:
                 on_exit = self._on_exit.pop(body["exited"], None)
                 self._on_cpu.pop(body["exited"], None)
+                self._on_seen.pop(body["exited"], None)
                 if on_exit is not None:
-                    on_exit(Exit(body["code"], body["cpu"], body["rss_kb"]))
+                    on_exit(Exit(body["code"], body["cpu"], body["too_much_memory"]))
+                self._free_user(body["exited"])
+            elif "seen" in body:
+                for child, busy in body["seen"]:
+                    on_seen = self._on_seen.get(child)
+                    if on_seen is not None:
+                        on_seen(busy)
             elif "used" in body:
                 on_cpu = self._on_cpu.pop(body["used"], None)
                 if on_cpu is not None:
@@ -317,6 +370,8 @@ class ZygoteProcess:
         self._outbox.clear()
         if self._process is not None and self._process.stderr is not None and "failed" not in self.hello:
             self._process.stderr.close()
+        for child in list(self._users):
+            self._free_user(child)
         waiting, self._on_exit = self._on_exit, {}
         for callback in waiting.values():
             callback(None)

@@ -12,26 +12,57 @@ from typing import Any
 
 from . import landlock, seccomp
 
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
-
-UNUSED_UIDS = range(60706, 61184)
-"""User ids that neither distributions nor systemd hand out."""
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS = 1, 4, 8
+_PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
+_CAP_KILL, _CAP_SETGID, _CAP_SETUID = 1 << 5, 1 << 6, 1 << 7
+_MOST_THREADS = 512
+"""A second wall behind the limit of `threads.ThreadGate`."""
 
 _libc: Any = ctypes.CDLL(None, use_errno=True)
 
 
-def drop_user() -> str:
-    """Become an unprivileged user if this is root; return what was done, or why it was not."""
+def drop_user(uid: int) -> tuple[bool, str]:
+    """Become the unprivileged user `uid` if this is root.
+
+    On Linux the right to give each child a user of its own, and to end it, is kept; `become_user` gives it up.
+
+    Returns:
+        Whether children can get users of their own, and what was done or why it was not.
+    """
     if os.geteuid() != 0:
-        return f"runs as the ordinary user {os.geteuid()}"
-    uid = UNUSED_UIDS[os.getpid() % len(UNUSED_UIDS)]
+        return False, f"runs as the ordinary user {os.geteuid()}"
     try:
+        if sys.platform == "linux":
+            _libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
         os.setgroups([])
         os.setgid(uid)
         os.setuid(uid)  # for root this sets the real, the effective and the saved id
     except OSError as error:
-        return f"stays root, could not become another user: {error.strerror}"
-    return f"root became the unused user {uid}"
+        return False, f"stays root, could not become another user: {error.strerror}"
+    if sys.platform != "linux":
+        return False, f"root became the unused user {uid}"
+    _set_capabilities(_CAP_KILL | _CAP_SETGID | _CAP_SETUID)
+    return True, f"root became the unused user {uid}; each process gets another one"
+
+
+def become_user(uid: int) -> None:
+    """Become the user `uid` in a child, for good.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    _set_capabilities(0)
+    resource.setrlimit(resource.RLIMIT_NPROC, (_MOST_THREADS, _MOST_THREADS))  # counts per user: this child alone
+
+
+def _set_capabilities(wanted: int) -> None:
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this thread
+    data = (ctypes.c_uint32 * 6)(wanted, wanted, 0, 0, 0, 0)  # effective, permitted, inheritable; twice 32 bits
+    if _libc.capset(ctypes.byref(header), ctypes.byref(data)) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"capset: {os.strerror(code)}")
 
 
 def harden() -> None:
@@ -53,13 +84,15 @@ def adopt_orphans() -> None:
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def address_space() -> int:
-    """Return the bytes of address space this process uses now (0 where that cannot be told)."""
+def memory_of(pid: int) -> tuple[int, int]:
+    """Return the bytes of address space and of resident memory of a process (zeros where that cannot be told)."""
     try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            size, resident = file.read().split()[:2]
     except OSError:
-        return 0
+        return 0, 0
+    page = os.sysconf("SC_PAGE_SIZE")
+    return int(size) * page, int(resident) * page
 
 
 def limit_resources(limits: dict[str, Any], base_memory: int) -> None:
@@ -75,8 +108,6 @@ def limit_resources(limits: dict[str, Any], base_memory: int) -> None:
     if sys.platform == "linux":  # macOS refuses or ignores it
         memory = (base_memory or 2**30) + limits["memory_mb"] * 1024 * 1024
         wanted[resource.RLIMIT_AS] = (memory, memory)
-    if sys.platform == "linux" and os.geteuid() in UNUSED_UIDS:  # it counts per user, and this user has only children
-        wanted[resource.RLIMIT_NPROC] = (4096, 4096)
     for which, (soft, hard) in wanted.items():
         ceiling = resource.getrlimit(which)[1]
         if ceiling != resource.RLIM_INFINITY:
@@ -105,6 +136,11 @@ class KernelFilters:
             self._filter = seccomp.Filter()
         except OSError as error:
             self.missing["seccomp"] = str(error.strerror)
+
+    def forbid_threads(self) -> None:
+        """Let no child start threads."""
+        if self._filter is not None:
+            self._filter = seccomp.Filter(threads=False)
 
     def enter_landlock(self, layers: list[str]) -> None:
         """Apply Landlock in a child if it is among the layers, and drop the ruleset's descriptor.

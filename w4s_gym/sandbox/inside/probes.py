@@ -7,6 +7,8 @@ import os
 import resource
 import signal
 import socket
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +20,7 @@ def attack(targets: dict[str, Any]) -> dict[str, str]:
 
     Args:
         targets: what the host put up to be attacked: `secret_file`, `writable_directory`, `port` (TCP on loopback),
-            `pid` (of the host), `memory_mb` (limit of this child).
+            `pid` (of the host), `memory_mb` and `threads` (limits of this child).
     """
     results = {}
     for name, run in _ATTACKS.items():
@@ -138,6 +140,25 @@ def _hide_from_limits(targets: dict[str, Any]) -> None:
     signal.setitimer(signal.ITIMER_PROF, 0)
 
 
+def _foreign_clock(targets: dict[str, Any]) -> None:
+    """Read the CPU clock of the zygote."""
+    time.clock_gettime((~os.getppid() << 3) | 2)
+
+
+def _many_threads(targets: dict[str, Any]) -> None:
+    """Have three times as many threads as allowed."""
+    leave = threading.Event()
+    started = []
+    try:
+        for _ in range(3 * targets["threads"]):
+            started.append(threading.Thread(target=leave.wait))
+            started[-1].start()
+    finally:
+        leave.set()
+        for thread in started[:-1]:
+            thread.join()
+
+
 _ATTACKS: dict[str, Callable[[dict[str, Any]], None]] = {
     "read a file": _read_file,
     "read a file of the system": _read_system_file,
@@ -157,4 +178,6 @@ _ATTACKS: dict[str, Callable[[dict[str, Any]], None]] = {
     "find a descriptor": _descriptors,
     "run without a CPU limit": _cpu_limit,
     "stop the CPU clock": _hide_from_limits,
+    "read the clock of another process": _foreign_clock,
+    "have any number of threads": _many_threads,
 }

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from . import tools
+
 MAX_RESPONSES = 64
 """Most samples one call may ask for."""
 
@@ -75,14 +77,6 @@ def _format(value: Any) -> str:
     return "" if type(value) in (str, dict) else "'text', 'json_object' or a dict"
 
 
-def _tools(value: Any) -> str:
-    return "" if value is None or (type(value) is list and all(type(t) is dict for t in value)) else "a list of dicts"
-
-
-def _tool_choice(value: Any) -> str:
-    return "" if value is None or type(value) in (str, dict) else "a str, a dict or None"
-
-
 _LLM: dict[str, Check] = {
     "messages": _messages,
     "temperature": _temperature,
@@ -94,7 +88,7 @@ _LLM: dict[str, Check] = {
 }
 
 METHODS: Mapping[str, Mapping[str, Check]] = {
-    "call_llm": {**_LLM, "response_format": _format, "tools": _tools, "tool_choice": _tool_choice},
+    "call_llm": {**_LLM, "response_format": _format, "tools": tools.problem, "tool_choice": tools.choice_problem},
     "call_json_format_llm": {**_LLM, "return_dict_keys": _keys},
     "execute_code": {"code": _text, "timeout": _timeout},
     "exec_test": {"solution": _text, "entry_point": _text},

@@ -14,7 +14,7 @@ import struct
 from typing import Any
 
 _LD_WORD, _JEQ, _JGE, _AND, _RET = 0x20, 0x15, 0x35, 0x54, 0x06
-_ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
+_ALLOW, _ASK, _ERRNO, _KILL = 0x7FFF0000, 0x7FC00000, 0x00050000, 0x80000000
 _NR_OFFSET, _ARCH_OFFSET, _ARGS_OFFSET = 0, 4, 16
 _X32_BIT = 0x40000000
 
@@ -24,12 +24,15 @@ _FIONREAD, _FIONBIO = 0x541B, 0x5421
 _AF_UNIX, _SOCK_STREAM, _SOCK_TYPE_MASK = 1, 1, 0xF
 _FCNTL_COMMANDS = (0, 1, 2, 3, 4, 1030)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC
 _ITIMER_REAL = 0
+_MADVICE = (0, 1, 2, 3, 4, 8, 14, 15)  # not: merging pages with other processes, pushing shared pages out
+_ENCODES_A_PROCESS = 0x80000000
+"""Clock ids from here on (negative ones) are CPU clocks of any process, or descriptors of devices."""
 
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 """Architecture -> its number in `struct seccomp_data` (linux/audit.h)."""
 
 _MEMORY_AND_FILES = (
-    "read write readv writev pread64 close fstat lseek mmap mprotect munmap mremap brk madvise dup dup2 dup3 "
+    "read write readv writev pread64 close fstat lseek mmap mprotect munmap mremap brk dup dup2 dup3 "
     "pipe pipe2 eventfd2 getcwd"
 )
 _SIGNALS = (
@@ -37,14 +40,12 @@ _SIGNALS = (
     "restart_syscall getitimer alarm"
 )
 _WAITING = (
-    "poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait nanosleep "
-    "clock_nanosleep futex sched_yield"
+    "poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait nanosleep futex sched_yield"
 )
 _SOCKETS = "sendto recvfrom sendmsg recvmsg shutdown getsockname getpeername getsockopt"
 _TIME_AND_SELF = (
-    "clock_gettime clock_getres gettimeofday time times getrusage getrlimit sysinfo uname getrandom getcpu "
-    "sched_getaffinity getpid getppid gettid getuid geteuid getgid getegid getgroups getresuid getresgid "
-    "set_robust_list set_tid_address rseq exit exit_group"
+    "gettimeofday time times getrusage getrlimit uname getrandom getcpu getpid getppid gettid getuid "
+    "geteuid getgid getegid getgroups getresuid getresgid set_robust_list set_tid_address rseq exit exit_group"
 )
 PLAIN = " ".join((_MEMORY_AND_FILES, _SIGNALS, _WAITING, _SOCKETS, _TIME_AND_SELF)).split()
 """Calls allowed with any arguments (where the architecture has them)."""
@@ -60,7 +61,7 @@ NUMBERS: dict[str, dict[str, int]] = {
         "epoll_wait": 232, "epoll_pwait": 281, "nanosleep": 35, "clock_nanosleep": 230, "futex": 202,
         "sched_yield": 24, "sendto": 44, "recvfrom": 45, "sendmsg": 46, "recvmsg": 47, "shutdown": 48,
         "getsockname": 51, "getpeername": 52, "getsockopt": 55, "clock_gettime": 228, "clock_getres": 229,
-        "gettimeofday": 96, "time": 201, "times": 100, "getrusage": 98, "getrlimit": 97, "sysinfo": 99, "uname": 63,
+        "gettimeofday": 96, "time": 201, "times": 100, "getrusage": 98, "getrlimit": 97, "uname": 63,
         "getrandom": 318, "getcpu": 309, "sched_getaffinity": 204, "getpid": 39, "getppid": 110, "gettid": 186,
         "getuid": 102, "geteuid": 107, "getgid": 104, "getegid": 108, "getgroups": 115, "getresuid": 118,
         "getresgid": 120, "set_robust_list": 273, "set_tid_address": 218, "rseq": 334, "exit": 60, "exit_group": 231,
@@ -76,7 +77,7 @@ NUMBERS: dict[str, dict[str, int]] = {
         "epoll_pwait": 22, "nanosleep": 101, "clock_nanosleep": 115, "futex": 98, "sched_yield": 124, "sendto": 206,
         "recvfrom": 207, "sendmsg": 211, "recvmsg": 212, "shutdown": 210, "getsockname": 204, "getpeername": 205,
         "getsockopt": 209, "clock_gettime": 113, "clock_getres": 114, "gettimeofday": 169, "times": 153,
-        "getrusage": 165, "getrlimit": 163, "sysinfo": 179, "uname": 160, "getrandom": 278, "getcpu": 168,
+        "getrusage": 165, "getrlimit": 163, "uname": 160, "getrandom": 278, "getcpu": 168,
         "sched_getaffinity": 123, "getpid": 172, "getppid": 173, "gettid": 178, "getuid": 174, "geteuid": 175,
         "getgid": 176, "getegid": 177, "getgroups": 158, "getresuid": 148, "getresgid": 150, "set_robust_list": 99,
         "set_tid_address": 96, "rseq": 293, "exit": 93, "exit_group": 94, "ioctl": 29, "fcntl": 25,
@@ -112,23 +113,22 @@ def _require(load: Instruction, value: int) -> list[Instruction]:
 class Filter:
     """The BPF program for one architecture; `install` applies it to the calling process."""
 
-    def __init__(self, architecture: str | None = None) -> None:
+    def __init__(self, architecture: str | None = None, threads: bool = True) -> None:
         """Assemble the program.
 
         Args:
             architecture: `x86_64` or `aarch64`; default: of this machine.
+            threads: whether threads may be made.
 
         Raises:
             OSError: there is no table for the architecture.
         """
-        name = architecture or {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
-        if name not in NUMBERS:
-            raise OSError(errno.ENOSYS, f"no system call table for {name}; x86_64 and aarch64 are supported")
+        name = _architecture(architecture)
         self._pid_places: list[int] = []
-        self.instructions = self._assemble(name)
+        self.instructions = self._assemble(name, threads)
         self._program = bytearray(b"".join(struct.pack("=HBBI", *i) for i in self.instructions))
 
-    def _assemble(self, architecture: str) -> list[Instruction]:
+    def _assemble(self, architecture: str, threads: bool) -> list[Instruction]:
         numbers = NUMBERS[architecture]
         program: list[Instruction] = [
             (_LD_WORD, 0, 0, _ARCH_OFFSET),
@@ -142,12 +142,23 @@ class Filter:
             if name in numbers:
                 program += [(_JEQ, 0, 1, numbers[name]), (_RET, 0, 0, _ALLOW)]
         own_pid = [_argument(0), (_JEQ, 0, 1, 0), (_RET, 0, 0, _ALLOW), (_RET, 0, 0, _ERRNO | errno.EPERM)]
+        own_clock = [
+            _argument(0),
+            (_JGE, 0, 1, _ENCODES_A_PROCESS),
+            (_RET, 0, 0, _ERRNO | errno.EPERM),
+            (_RET, 0, 0, _ALLOW),
+        ]
         rules: dict[str, list[Instruction]] = {
+            "clock_gettime": own_clock,
+            "clock_getres": own_clock,
+            "clock_nanosleep": own_clock,
+            "sched_getaffinity": _one_of(0, (0,)),
+            "madvise": _one_of(2, _MADVICE),
             "ioctl": _one_of(1, (_FIONREAD, _FIONBIO)),
             "fcntl": _one_of(1, _FCNTL_COMMANDS),
             "setitimer": _one_of(0, (_ITIMER_REAL,)),
             "socketpair": [*_require(_argument(0), _AF_UNIX), *_one_of(1, (_SOCK_STREAM,), mask=_SOCK_TYPE_MASK)],
-            "clone": _one_of(0, (_CLONE_THREAD,), mask=_CLONE_THREAD | _CLONE_VFORK),
+            "clone": _one_of(0, (_CLONE_THREAD,) * threads, mask=_CLONE_THREAD | _CLONE_VFORK),
             "clone3": [(_RET, 0, 0, _ERRNO | errno.ENOSYS)],  # its flags cannot be seen; libc then uses clone
             "prlimit64": [  # reading one's own limits: pid 0 and no new value
                 *_require(_argument(0), 0),
@@ -176,6 +187,34 @@ class Filter:
         install(bytes(self._program))
 
 
+def thread_gate() -> bytes:
+    """Return the program of a filter that asks before each new thread and allows all else.
+
+    Raises:
+        OSError: there is no table for this architecture.
+    """
+    name = _architecture()
+    program = [
+        (_LD_WORD, 0, 0, _ARCH_OFFSET),
+        (_JEQ, 0, 6, AUDIT_ARCH[name]),
+        (_LD_WORD, 0, 0, _NR_OFFSET),
+        (_JEQ, 0, 4, NUMBERS[name]["clone"]),
+        _argument(0),
+        (_AND, 0, 0, _CLONE_THREAD),
+        (_JEQ, 0, 1, _CLONE_THREAD),
+        (_RET, 0, 0, _ASK),
+        (_RET, 0, 0, _ALLOW),
+    ]
+    return b"".join(struct.pack("=HBBI", *i) for i in program)
+
+
+def _architecture(name: str | None = None) -> str:
+    name = name or {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
+    if name not in NUMBERS:
+        raise OSError(errno.ENOSYS, f"no system call table for {name}; x86_64 and aarch64 are supported")
+    return name
+
+
 class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 
@@ -189,8 +228,27 @@ def install(program: bytes) -> None:
     Raises:
         OSError: the kernel refused.
     """
-    buffer = ctypes.create_string_buffer(program, len(program))
-    structure = _Program(len(program) // 8, ctypes.addressof(buffer))
-    if _libc.prctl(22, 2, ctypes.byref(structure), 0, 0) != 0:  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+    if _libc.prctl(22, 2, ctypes.byref(_structure(program)), 0, 0) != 0:  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
         code = ctypes.get_errno()
         raise OSError(code, f"seccomp filter refused: {errno.errorcode.get(code, code)}")
+
+
+def install_listener(program: bytes) -> int:
+    """Install a filter whose questions arrive on the descriptor that is returned (Linux 5.5).
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    number = {"x86_64": 317, "aarch64": 277}[_architecture()]  # seccomp(SECCOMP_SET_MODE_FILTER, ..._NEW_LISTENER)
+    listener = _libc.syscall(number, 1, 8, ctypes.byref(_structure(program)))
+    if listener < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"seccomp listener refused: {errno.errorcode.get(code, code)}")
+    return listener
+
+
+def _structure(program: bytes) -> _Program:
+    buffer = ctypes.create_string_buffer(program, len(program))
+    made = _Program(len(program) // 8, ctypes.addressof(buffer))
+    made.buffer = buffer  # keeps it alive
+    return made

@@ -17,7 +17,8 @@ import sys
 import time
 from typing import Any
 
-from . import confine, frames, imports, runner
+from . import confine, frames, imports, runner, threads
+from .load import Watch, cpu_seconds
 from .preload import PRELOAD
 
 CHANNEL_FD = 3
@@ -33,6 +34,8 @@ class Zygote:
         self._options = options
         self._children: dict[int, int] = {}
         self._ids: dict[int, int] = {}
+        self._threads: dict[int, int] = {}
+        self._gate: threads.ThreadGate | None = None
         self._base_memory = 0
         self._null = os.open(os.devnull, os.O_RDWR)
         self._pid = os.getpid()
@@ -43,16 +46,18 @@ class Zygote:
         if self._options["all_modules"]:
             imports.load_extensions()
         imports.prepare(self._options["locations"], [*PRELOAD, *self._options["packages"]])
-        user = confine.drop_user()
+        changes_user, user = confine.drop_user(self._options["uid"])
         confine.harden()
         confine.adopt_orphans()
         self._filters = confine.KernelFilters()
+        no_threads = self._open_gate()
         wake, wake_write = os.pipe()
         os.set_blocking(wake_write, False)
         os.set_blocking(wake, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        self._base_memory = confine.address_space()
+        self._base_memory, resident = confine.memory_of(os.getpid())
+        self._watch = Watch(resident, self._options["memory_mb"] * 1024 * 1024)
         gc.collect()
         gc.freeze()
         self._send(
@@ -60,22 +65,49 @@ class Zygote:
                 "ready": True,
                 "user": user,
                 "uid": os.geteuid(),
+                "changes_user": changes_user,
                 "pid": os.getpid(),
                 "missing": self._filters.missing,
+                "no_threads": no_threads,
                 "landlock_abi": self._filters.landlock_abi,
             }
         )
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(wake, select.POLLIN)
+        if self._gate is not None:
+            poll.register(self._gate.descriptor, select.POLLIN)
         while True:
-            for fd, _ in poll.poll():
+            for fd, _ in poll.poll(self._watch.wait()):
                 if fd == wake:
                     with contextlib.suppress(BlockingIOError):
                         os.read(wake, 4096)
+                elif fd != self._control.fileno() and self._gate is not None:
+                    self._gate.answer(self._threads)
                 elif not self._serve_request():
                     return self._end()
             self._reap()
+            if self._watch.is_due():
+                self._look()
+
+    def _open_gate(self) -> str:
+        """Limit the threads of all children to come; return why that is impossible, if it is."""
+        if "seccomp" in self._filters.missing or not self._options["gate"]:
+            return self._filters.missing.get("seccomp", "seccomp is switched off")
+        try:
+            self._gate = threads.ThreadGate()
+        except OSError as error:
+            self._filters.forbid_threads()
+            return f"{error.strerror}: no process may start threads (a limit per process needs Linux 5.5)"
+        return ""
+
+    def _look(self) -> None:
+        """See what the children do with processor and memory; end the largest while they pass the bound together."""
+        for pid in self._watch.look():
+            os.kill(pid, signal.SIGKILL)
+        seen = [[self._children[pid], busy] for pid, busy in self._watch.news()]
+        if seen:
+            self._send({"seen": seen})
 
     def _send(self, body: dict[str, Any]) -> None:
         try:
@@ -100,7 +132,7 @@ class Zygote:
                 os.kill(pid, request["signal"])
         elif request["op"] == "cpu":
             pid = self._ids.get(request["id"])
-            self._send({"used": request["id"], "cpu": 0.0 if pid is None else _cpu_seconds(pid)})
+            self._send({"used": request["id"], "cpu": 0.0 if pid is None else cpu_seconds(pid)})
         elif request["op"] == "ping":
             self._send({"pong": True})
         return True
@@ -116,13 +148,17 @@ class Zygote:
         os.close(channel)
         self._children[pid] = request["id"]
         self._ids[request["id"]] = pid
+        self._threads[pid] = request["limits"]["threads"]
+        self._watch.add(pid)
 
     def _become_child(self, request: dict[str, Any], channel: int) -> None:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for fd in (0, 1, 2):
             os.dup2(self._null, fd)
-        confine.die_with_parent()
+        if request["uid"] is not None:
+            confine.become_user(request["uid"])
+        confine.die_with_parent()  # after the change of the user, which would undo it
         if os.getppid() != self._pid:
             os._exit(71)
         self._filters.enter_landlock(request["layers"])
@@ -141,12 +177,15 @@ class Zygote:
             child = self._children.pop(pid, None)
             if child is None:
                 continue
-            del self._ids[child]
+            del self._ids[child], self._threads[pid]
+            if self._gate is not None:
+                self._gate.forget(pid)
+            too_much = self._watch.remove(pid)
             if not self._no_forks:
                 self._kill_strays()
             code = os.waitstatus_to_exitcode(status)
             cpu = usage.ru_utime + usage.ru_stime
-            self._send({"exited": child, "code": code, "cpu": cpu, "rss_kb": usage.ru_maxrss})
+            self._send({"exited": child, "code": code, "cpu": cpu, "too_much_memory": too_much})
 
     def _kill_strays(self) -> None:
         """Kill processes that a child started and left behind (possible only where seccomp is missing)."""
@@ -166,13 +205,6 @@ class Zygote:
             except ChildProcessError:
                 break
         os._exit(0)
-
-
-def _cpu_seconds(pid: int) -> float:
-    """Return the CPU time a child has used, from its CPU clock (Linux; 0 elsewhere)."""
-    if sys.platform != "linux":
-        return 0.0
-    return time.clock_gettime((~pid << 3) | 2)
 
 
 def _own_children() -> set[int]:
