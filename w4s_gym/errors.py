@@ -39,7 +39,12 @@ class ExecutorUnavailable(W4SError):
 
 
 class RequestRefused(W4SError):
-    """The endpoint works but refuses this request as such, for instance because the prompt is too long."""
+    """The endpoint works but refuses this request as such, or fails at it alone: the workflow's fault."""
+
+    def __init__(self, message: str, usage: Usage | None = None) -> None:
+        """Keep what was billed before (None: nothing)."""
+        super().__init__(message)
+        self.usage = usage
 
 
 class BudgetExceeded(W4SError):

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass
 
-from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable
+from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable, RequestRefused
 from w4s_gym.executors.base import ChatReply, ChatRequest, Executor, most_cost
 from w4s_gym.usage import Usage
 
@@ -217,7 +217,7 @@ async def ask(executor: Executor, request: ChatRequest, ledger: Ledger) -> ChatR
         reply = await executor.complete(request)
         paid = reply.usage
         return reply
-    except ExecutorUnavailable as error:
+    except (ExecutorUnavailable, RequestRefused) as error:
         paid = error.usage or Usage()
         raise
     except asyncio.CancelledError:

@@ -93,6 +93,13 @@ class Server:
             report["refused"] += 1
             await self.send(writer, 400, error(f"Unsupported parameter: {refused!r} is not supported", refused))
             return True
+        if options.key_letters and sum(map(len, schema_keys(body))) > options.key_letters:
+            report["refused"] += 1
+            await self.send(writer, 400, error("json_schema: too many characters in the names of properties"))
+            return True
+        if options.poison and options.poison in json.dumps(body):
+            await self.send(writer, 500, error("internal error"))
+            return True
         if options.reject_key:
             await self.send(writer, 401, error(f"Incorrect API key provided: {key}"))
             return True
@@ -198,6 +205,11 @@ def uses(body: dict[str, Any], name: str) -> bool:
     return name in body
 
 
+def schema_keys(body: dict[str, Any]) -> list[str]:
+    """Return the keys that a body's JSON schema demands."""
+    return body.get("response_format", {}).get("json_schema", {}).get("schema", {}).get("required", [])
+
+
 def error(message: str, param: str | None = None) -> dict[str, Any]:
     """Write an error as OpenAI does."""
     return {"error": {"message": message, "type": "invalid_request_error", "param": param, "code": None}}
@@ -211,6 +223,8 @@ async def main() -> None:
     parser.add_argument("--faults", type=float, default=0.0, help="share of requests that fail")
     parser.add_argument("--kinds", nargs="+", choices=FAULTS, default=list(FAULTS))
     parser.add_argument("--mistakes", type=float, default=0.0, help="share of questions with a wrong answer")
+    parser.add_argument("--poison", default="", help="requests with this text always fail with 500")
+    parser.add_argument("--key-letters", type=int, default=0, help="most letters in a schema's keys, else 400")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before a reply")
     parser.add_argument("--hang", type=float, default=30.0, help="seconds that a timeout lasts")
     parser.add_argument("--slots", type=int, default=1000, help="requests at once; more are refused with 429")

@@ -75,8 +75,8 @@ def test_json_mode_is_tried_before_plain_text(serve, question, run):
     server = serve("--unsupported", "json_schema")
     executor = make(server)
     run(executor.complete(question(1)))
-    assert executor._dialect.takes("json_schema") is False
-    assert executor._dialect.takes("json_mode") is True
+    assert executor._dialect.features(question(2)) >= {"json_mode"}
+    assert "json_schema" not in executor._dialect.features(question(2))
 
 
 def test_a_request_that_is_wrong_in_itself_is_refused_and_teaches_nothing(serve, question, run):

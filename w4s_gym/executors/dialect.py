@@ -25,8 +25,16 @@ _SPOKEN: dict[Feature, re.Pattern[str]] = {
 _FALLBACK_ORDER: tuple[Feature, ...] = ("json_schema", "json_mode", "n", "seed", "max_tokens", "temperature")
 
 
+_KINDS_KEPT = 1_000
+_ORDINARY_TOKENS = 4_096
+
+
 class Dialect:
-    """Knows for each feature whether the endpoint takes it: yes, no, or not tried yet."""
+    """Knows for each feature whether the endpoint takes it: yes, no, or not tried yet.
+
+    A refusal may be the request's own fault, for instance because of a thousand strange keys. So it teaches only about
+    requests of the same kind; only an ordinary request, which brings nothing but its text, teaches about all.
+    """
 
     def __init__(self, known: Mapping[str, bool]) -> None:
         """Start from what the user's config says.
@@ -38,9 +46,10 @@ class Dialect:
         if unknown:
             raise ConfigError(f"capabilities: unknown {', '.join(unknown)}; expected some of {', '.join(_SPOKEN)}")
         self._takes: dict[Feature, bool] = {f: known[f] for f in _SPOKEN if f in known}
+        self._refused: dict[bytes, set[Feature]] = {}
 
     def takes(self, feature: Feature) -> bool | None:
-        """Return whether the endpoint takes the feature; None when it was not tried."""
+        """Return whether the endpoint takes the feature from all requests; None when that is not known."""
         return self._takes.get(feature)
 
     def features(self, request: ChatRequest, without: frozenset[Feature] = frozenset()) -> frozenset[Feature]:
@@ -52,7 +61,8 @@ class Dialect:
             useful.add("json_schema")
         if request.json_mode or request.json_keys:
             useful.add("json_mode")
-        chosen = {f for f in useful if f not in without and self._takes.get(f) is not False}
+        refused = self._refused.get(_kind(request), set())
+        chosen = {f for f in useful if f not in without and f not in refused and self._takes.get(f) is not False}
         if "json_schema" in chosen:
             chosen.discard("json_mode")  # the second choice
         return frozenset(chosen)
@@ -72,16 +82,34 @@ class Dialect:
         untried = [f for f in candidates if f not in self._takes]
         return next(iter(named or untried), None)
 
-    def learn(self, used: frozenset[Feature], dropped: frozenset[Feature]) -> None:
+    def learn(self, request: ChatRequest, used: frozenset[Feature], dropped: frozenset[Feature]) -> None:
         """Note that a request with `used` features worked after `dropped` ones were left out."""
         for feature in used:
             self._takes[feature] = True
         for feature in dropped:
-            self._takes.setdefault(feature, False)
+            self.refuse(request, feature)
 
-    def refuse(self, feature: Feature) -> None:
-        """Note that the endpoint ignores a feature in silence."""
-        self._takes[feature] = False
+    def refuse(self, request: ChatRequest, feature: Feature) -> None:
+        """Note that the endpoint refuses a feature of such a request, or ignores it in silence."""
+        if _is_ordinary(request):
+            self._takes.setdefault(feature, False)
+            return
+        if len(self._refused) >= _KINDS_KEPT:
+            del self._refused[next(iter(self._refused))]
+        self._refused.setdefault(_kind(request), set()).add(feature)
+
+
+def _is_ordinary(request: ChatRequest) -> bool:
+    """Tell whether a workflow put nothing into a request that an endpoint could take offence at but its text."""
+    plain = request.n == 1 and not request.json_keys and not request.json_mode and not request.tools
+    return plain and request.temperature <= 1.0 and request.max_tokens <= _ORDINARY_TOKENS
+
+
+def _kind(request: ChatRequest) -> bytes:
+    """Digest of what a request asks for besides its text."""
+    tools = [dict(tool) for tool in request.tools]
+    parts = [request.n, request.json_keys, request.json_mode, tools, request.temperature, request.max_tokens]
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).digest()
 
 
 def body(request: ChatRequest, features: frozenset[Feature], seed: int) -> dict[str, Any]:

@@ -57,6 +57,10 @@ class Refused(Exception):
     """The endpoint says that the request is wrong (status 400, 413, 422 or 501)."""
 
 
+class Overloaded(ExecutorUnavailable):
+    """The endpoint asked for less until the end: no request is to blame."""
+
+
 class _Transient(Exception):
     """A failure after which asking again makes sense."""
 
@@ -81,12 +85,13 @@ class Exchange:
     def __repr__(self) -> str:
         return f"Exchange({self._config.endpoint!r})"
 
-    async def post(self, model: str, body: Mapping[str, Any]) -> Answer:
+    async def post(self, model: str, body: Mapping[str, Any], config: EndpointConfig | None = None) -> Answer:
         """Post one request and retry as long as that makes sense.
 
         Args:
             model: name of the model or of the Azure deployment.
             body: the request's body without the model.
+            config: says how often and for how long to try; the exchange's own by default.
 
         Raises:
             Refused: the request itself is wrong.
@@ -95,14 +100,14 @@ class Exchange:
         from tenacity import AsyncRetrying, retry_if_exception_type
 
         pool = pool_for(self._config.endpoint, self._config.concurrency)
-        course = _Course(self._config, pool)
+        course = _Course(config or self._config, pool)
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_Transient), wait=course.wait, stop=course.stop, reraise=True
         )
         try:
             return await retrying(self._attempt, model, body, pool, course)
         except _Transient as error:
-            raise ExecutorUnavailable(
+            raise (ExecutorUnavailable if error.retry_after is None else Overloaded)(
                 f"{self._config.endpoint}: no answer after {course.attempts} attempts; the last one failed: {error}. "
                 "Check that the endpoint is up and its limits; answered calls are in the cache if one is on",
                 Usage(unanswered=course.unanswered),
@@ -175,7 +180,7 @@ class Exchange:
         """Sort a response with an error status; raise at once when asking again is no use."""
         status, message = error.status_code, redact(str(error.message))[:500]
         why = f"status {status}: {message}"
-        if status in _BAD_REQUEST:
+        if status in _BAD_REQUEST or (status == 429 and "too large" in message):  # larger than a minute's allowance
             raise Refused(message) from None
         hopeless = status == 429 and error.code in ("insufficient_quota", "billing_hard_limit_reached")
         if hopeless or (400 <= status < 500 and status not in (408, 409, 425, 429)):

@@ -12,13 +12,14 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from w4s_gym.errors import ConfigError, ExecutorUnavailable, UnknownExecutor
+from w4s_gym.errors import ConfigError, ExecutorUnavailable, RequestRefused, UnknownExecutor
 from w4s_gym.executors.base import ChatReply, ChatRequest, most_tokens
 from w4s_gym.executors.batching import collect
 from w4s_gym.executors.openai_api import OpenAIExecutor
@@ -98,6 +99,7 @@ class LocalExecutor:
             raise ConfigError(f"{spec} needs llama.cpp: pip install xllamacpp")
         self._server: _Server | None = None
         self._endpoint: OpenAIExecutor | None = None
+        self._alone: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
 
     @cached_property
     def identity(self) -> str:
@@ -135,15 +137,29 @@ class LocalExecutor:
             RequestRefused: the prompt does not fit into the context.
         """
         request = self._limited(request)
-        for start in range(_STARTS):
+        for _ in range(_STARTS):
             endpoint = await self._running()
             try:
                 return await endpoint.ask(request)
             except ExecutorUnavailable:
                 assert self._server is not None
-                if start == _STARTS - 1 or self._server.alive:
+                if self._server.alive:
                     raise
-        raise AssertionError("the last start returns or raises")
+        return await self._ask_alone(request)
+
+    async def _ask_alone(self, request: ChatRequest) -> ChatReply:
+        """Ask without other requests that ended the server, to find out which of them does."""
+        async with self._alone.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+            for _ in range(_STARTS):
+                endpoint = await self._running()
+                try:
+                    return await endpoint.ask(request)
+                except ExecutorUnavailable as error:
+                    assert self._server is not None
+                    if self._server.alive:
+                        raise
+                    failure = error
+        raise RequestRefused(f"{self.name}: this request ends the server, also alone: {failure}") from None
 
     def _limited(self, request: ChatRequest) -> ChatRequest:
         return replace(request, max_tokens=min(request.max_tokens, self.config.reply_tokens))

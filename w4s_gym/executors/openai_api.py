@@ -14,7 +14,7 @@ from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, most_toke
 from w4s_gym.executors.batching import collect
 from w4s_gym.executors.config import EndpointConfig
 from w4s_gym.executors.dialect import Dialect, Feature, body, sample_seed
-from w4s_gym.executors.exchange import Answer, Exchange, Refused
+from w4s_gym.executors.exchange import Answer, Exchange, Overloaded, Refused
 from w4s_gym.executors.keys import find_key
 from w4s_gym.executors.pricing import price_of
 from w4s_gym.usage import Usage
@@ -24,6 +24,9 @@ _PACKAGES = ("openai", "aiohttp", "tenacity", "dotenv", "genai_prices")
 _MOST_SAMPLES = 64
 _SMALLEST_OUTPUT = 16
 _SMALLEST_WINDOW = 512
+_CONTROL_SECONDS = 60.0
+_CONTROL = ChatRequest(({"role": "user", "content": "Say OK."},), max_tokens=_SMALLEST_OUTPUT)
+"""What any endpoint that works can answer."""
 
 
 class OpenAIExecutor:
@@ -91,12 +94,14 @@ class OpenAIExecutor:
         wanted = self._fitted(request)
         ended_at: int | None = None
         for reask in range(self.config.reasks + 1):
+            seed = sample_seed(request, request.sample_index, reask)
             try:
-                answer, features = await self._send(wanted, sample_seed(request, request.sample_index, reask))
+                answer, features = await self._send(wanted, seed)
             except ExecutorUnavailable as error:
-                raise ExecutorUnavailable(str(error), paid + (error.usage or Usage())) from None
+                paid = paid + (error.usage or Usage())
+                answer, features = await self._last_chance(wanted, seed, error, paid)
             if len(answer.completions) < wanted.n:
-                self._dialect.refuse("n")
+                self._dialect.refuse(wanted, "n")
             cut = self._was_cut(answer, wanted)
             total = answer.prompt_tokens + answer.completion_tokens
             if cut and total == ended_at and total >= _SMALLEST_WINDOW:
@@ -118,13 +123,46 @@ class OpenAIExecutor:
         """Close the connections. May be called twice."""
         await self._exchange.close()
 
-    async def _send(self, request: ChatRequest, seed: int) -> tuple[Answer, frozenset[Feature]]:
+    async def _last_chance(
+        self, request: ChatRequest, seed: int, error: ExecutorUnavailable, paid: Usage
+    ) -> tuple[Answer, frozenset[Feature]]:
+        """Post a request that failed for good once more, between two controls that show whom to blame.
+
+        Raises:
+            ExecutorUnavailable: the endpoint is down or overloaded.
+            RequestRefused: it answers both controls, but not this request.
+        """
+        if isinstance(error, Overloaded) or not await self._answers_control():
+            raise ExecutorUnavailable(str(error), paid) from None
+        brief = replace(self.config, attempts=2, call_seconds=min(self.config.call_seconds, _CONTROL_SECONDS))
+        try:
+            return await self._send(request, seed, brief)
+        except ExecutorUnavailable as again:
+            paid = paid + (again.usage or Usage())
+            if isinstance(again, Overloaded) or not await self._answers_control():
+                raise ExecutorUnavailable(str(again), paid) from None
+            raise RequestRefused(f"{self.name} answers other requests, but not this one: {again}", paid) from None
+
+    async def _answers_control(self) -> bool:
+        """Tell whether the endpoint answers a request that nothing can be wrong with (its few tokens are not counted)."""
+        brief = replace(self.config, attempts=2, call_seconds=min(self.config.call_seconds, _CONTROL_SECONDS))
+        try:
+            await self._send(_CONTROL, 0, brief)
+        except ExecutorUnavailable:
+            return False
+        except RequestRefused:  # it lives, and says so
+            return True
+        return True
+
+    async def _send(
+        self, request: ChatRequest, seed: int, config: EndpointConfig | None = None
+    ) -> tuple[Answer, frozenset[Feature]]:
         """Post a request, leaving out what the endpoint turns out not to support."""
         dropped: frozenset[Feature] = frozenset()
         while True:
             features = self._dialect.features(request, dropped)
             try:
-                answer = await self._exchange.post(self.model, body(request, features, seed))
+                answer = await self._exchange.post(self.model, body(request, features, seed), config)
             except Refused as refusal:
                 feature = self._dialect.next_to_drop(features, str(refusal))
                 if feature is None:
@@ -132,7 +170,7 @@ class OpenAIExecutor:
                 _log.info("%s refuses %r (%s); trying without", self.name, feature, refusal)
                 dropped |= {feature}
                 continue
-            self._dialect.learn(features, dropped)
+            self._dialect.learn(request, features, dropped)
             return answer, features
 
     def _fitted(self, request: ChatRequest) -> ChatRequest:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
+
+from w4s_gym.shares import Turns, current_sharer
 
 _START = 16
 _SHRINK = 0.7
@@ -20,7 +21,8 @@ class Pool:
     complains for the first time (429, overload, timeout). Then it shrinks by 30%, at most once per round trip, and
     grows by one per round trip: additive increase, multiplicative decrease, as in TCP's congestion control (RFC 5681).
     One rejection with `Retry-After` delays only its own call; the second in a row, with no answer between them, stops
-    all new calls until the time it names.
+    all new calls until the time it names. Candidates that wait take turns, so that none has to wait for all calls of
+    another.
     """
 
     def __init__(self, most: int) -> None:
@@ -36,7 +38,7 @@ class Pool:
         self._round = 0
         self._rejections = 0
         self._closed_until = 0.0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._turns = Turns()
         self._timer: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
@@ -44,34 +46,30 @@ class Pool:
         """Wait for a slot and hold it.
 
         Args:
-            first: stand at the head of the queue (retries: the call has waited before).
+            first: stand at the head of the candidate's queue (retries: the call has waited before).
 
         Yields:
             The round, to be handed to `congested`.
         """
-        if self._waiting or not self._free():
-            turn = asyncio.get_running_loop().create_future()
-            if first:
-                self._waiting.appendleft(turn)
-            else:
-                self._waiting.append(turn)
+        sharer = current_sharer()
+        if self._turns or not self._free():
+            turn = self._turns.join(sharer, first)
             self._wake()
             try:
                 await turn
             except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():  # the slot was given to this call, which is gone
-                    self.in_flight -= 1
-                elif turn in self._waiting:
-                    self._waiting.remove(turn)
-                self._wake()
+                if self._turns.leave(sharer, turn):  # the slot was given to this call, which is gone
+                    self._give(sharer)
+                else:
+                    self._wake()
                 raise
         else:
-            self._take()
+            self._turns.held[sharer] += 1
+            self._count()
         try:
             yield self._round
         finally:
-            self.in_flight -= 1
-            self._wake()
+            self._give(sharer)
 
     def answered(self) -> None:
         """Note an answer: there may be room for more."""
@@ -100,18 +98,21 @@ class Pool:
         now = asyncio.get_running_loop().time()
         return self.in_flight < int(self.limit) and now >= self._closed_until
 
-    def _take(self) -> None:
+    def _count(self) -> None:
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
 
+    def _give(self, sharer: Hashable) -> None:
+        self.in_flight -= 1
+        self._turns.release(sharer)
+        self._wake()
+
     def _wake(self) -> None:
-        while self._waiting and self._free():
-            turn = self._waiting.popleft()
-            if not turn.done():
-                self._take()
-                turn.set_result(None)
+        while self._turns and self._free():
+            if self._turns.serve(self._turns.next()):
+                self._count()
         loop = asyncio.get_running_loop()
-        if self._waiting and loop.time() < self._closed_until and self._timer is None:
+        if self._turns and loop.time() < self._closed_until and self._timer is None:
             self._timer = loop.call_at(self._closed_until, self._reopen)
 
     def _reopen(self) -> None:
