@@ -144,7 +144,7 @@ class OpenAIExecutor:
             raise RequestRefused(f"{self.name} answers other requests, but not this one: {again}", paid) from None
 
     async def _answers_control(self) -> bool:
-        """Tell whether the endpoint answers a request that nothing can be wrong with (its few tokens are not counted)."""
+        """Tell whether the endpoint answers a request that nothing can be wrong with (its few tokens do not count)."""
         brief = replace(self.config, attempts=2, call_seconds=min(self.config.call_seconds, _CONTROL_SECONDS))
         try:
             await self._send(_CONTROL, 0, brief)
