@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -125,3 +126,28 @@ def run_race() -> Callable[[Race, Sequence[float]], tuple[int, bool]]:
         return len(seen), True
 
     return run
+
+
+def _cpu_seconds(function: Callable[[str], Any], text: str) -> float:
+    start = time.process_time()
+    function(text)
+    return time.process_time() - start
+
+
+@pytest.fixture
+def growth() -> Callable[..., float]:
+    """Measures by which factor the CPU time grows when a text gets four times as long: 4 if linear, 16 if quadratic.
+
+    Best of several runs, and a noise of milliseconds counts as linear, so a busy machine changes nothing.
+    """
+
+    def grow(function: Callable[[str], Any], unit: str, start: str = "", end: str = "", length: int = 60_000) -> float:
+        small, large = (start + unit * (size // len(unit)) + end for size in (length, 4 * length))
+        function(small[:100])  # whatever is started or imported at first use
+        long = min(_cpu_seconds(function, large) for _ in range(2))
+        if long < 0.02:
+            return 4.0
+        short = min(_cpu_seconds(function, small) for _ in range(3))
+        return long / max(short, 0.002)
+
+    return grow

@@ -1,5 +1,4 @@
-import time
-
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +18,6 @@ def test_last_closed_block_that_defines_solver_counts():
 def test_problems_are_told_apart():
     assert "empty" in parse_action("  \n").problem
     assert "no ```python block" in parse_action("only words").problem
-    assert "not closed" in parse_action(f"x\n```python\n{SOLVER}").problem
     assert "solver(agent, task)" in parse_action("```python\nx = 1\n```").problem
     assert "at most" in parse_action(f"```python\n{SOLVER}\n{'#' * MAX_WORKFLOW_CHARS}\n```").problem
     assert parse_action(f"```bash\n{SOLVER}\n```").workflow is None
@@ -41,7 +39,69 @@ def test_any_text_is_read_without_raising(text):
     assert (parsed.workflow is None) == bool(parsed.problem)
 
 
-def test_a_megabyte_of_fences_is_read_in_linear_time():
-    start = time.perf_counter()
-    parse_action("```python\n" * 100_000)
-    assert time.perf_counter() - start < 5
+@pytest.mark.parametrize(
+    "action",
+    [
+        f'why\n```python title="x"\n{SOLVER}\n```',
+        f"why\n```python\n{SOLVER}\n```".replace("\n", "\r\n"),
+        f"why\n```python\n{SOLVER}\n```".replace("\n", "\r"),
+        f"why\n~~~python\n{SOLVER}\n~~~",
+        f"why\n~~~~ {{.python .numberLines}}\n{SOLVER}\n~~~~~",
+        f"why\n````Python\n{SOLVER}\n````",
+        f"why\n```\n{SOLVER}\n```",
+        f"why\n```python\n{SOLVER}",
+        "why\n  ```py\n" + "".join(f"  {line}\n" for line in SOLVER.splitlines()) + "  ```",
+        f"<think>\n```python\ndef solver(agent, task): return 0\n```\n</think>\nwhy\n```python\n{SOLVER}\n```",
+        f"I would use <b>\n</think>\nwhy\n```python\n{SOLVER}\n```",
+        f"why\n```python\n{SOLVER}\n```\nand not\n```python\ndef solver(agent, task:\n```",
+        f"why\n```python\n{SOLVER}\n```\nrun it\n```bash\nsolver\n```\n```python\nprint(1)\n```",
+    ],
+)
+def test_forms_in_which_models_write_a_program_are_read(action):
+    parsed = parse_action(action)
+    assert parsed.workflow.strip() == SOLVER
+    assert parsed.analysis.startswith("why")
+
+
+INSIDE = [
+    'PROMPT = """Write\n```python\ndef f(): ...\n```\nonly."""\n' + SOLVER,
+    'PROMPT = """Write\n```\ncode\n```"""\n' + SOLVER,
+    SOLVER + "\n\nEXAMPLE = '''\n```python\ndef solver(agent, task):\n    return 2\n```\n'''",
+    'PROMPT = "Think in <think>...</think> first"\n' + SOLVER,
+    'A = """\n```\n"""\n' * 15 + SOLVER,
+]
+
+
+@pytest.mark.parametrize("source", INSIDE)
+@pytest.mark.parametrize("fence", ["```", "~~~"])
+def test_a_program_may_hold_fences_and_tags_in_its_own_texts(source, fence):
+    assert parse_action(f"why\n{fence}python\n{source}\n{fence}").workflow.strip() == source
+    assert parse_action(f"why\n{fence}python\n{source}\n{fence}\nDone.").workflow.strip() == source
+
+
+@pytest.mark.parametrize("source", INSIDE)
+def test_format_action_chooses_a_fence_that_the_program_does_not_hold(source):
+    assert parse_action(format_action("why", source)).workflow.strip() == source
+
+
+def test_a_program_that_does_not_compile_is_still_the_workflow_so_that_its_error_is_seen():
+    broken = "def solver(agent, task):\n    return {"
+    assert parse_action(f"```python\n{broken}\n```").workflow.strip() == broken
+    assert "not closed" in parse_action(f"```python\n{broken}").problem
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["-" * 60_000 + "1", "(" * 50_000, "x" + ".a" * 40_000, "9**9**9**9", "\x00", "lambda:" * 20_000, "f(" * 3000],
+)
+def test_hostile_sources_are_not_compiled_in_this_process(source, monkeypatch):
+    monkeypatch.setattr("builtins.compile", lambda *a, **k: pytest.fail("compiled here"))
+    text = f"```python\n{SOLVER}\n```\n```python\ndef solver(a, b): pass\n{source}\n```"
+    assert parse_action(text).workflow is not None
+
+
+@pytest.mark.parametrize(
+    "unit", ["```python\n", "```\n", "~~~\n```\n", "`", "<think>", "```python\ndef solver(\n", " \n"]
+)
+def test_work_grows_with_the_length_of_an_action(unit, growth):
+    assert growth(lambda text: parse_action(text), unit) < 8

@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[ \t]*$", re.MULTILINE)
+from w4s_gym.sandbox.inside import fences
+from w4s_gym.sandbox.inside.thoughts import without_leading_thoughts
+from w4s_gym.scoring.syntax import compiles
+
 _DEFINES_SOLVER = re.compile(r"^(?:async[ \t]+)?def[ \t]+solver\b", re.MULTILINE)
 
 MAX_WORKFLOW_CHARS = 100_000
 """Longer workflows are refused before they reach the sandbox."""
+
+MAX_ACTION_CHARS = 1_000_000
+"""Of a longer action the end is read."""
 
 
 @dataclass(frozen=True)
@@ -17,9 +23,9 @@ class ParsedAction:
     """An action taken apart."""
 
     analysis: str
-    """Text in front of the block that counts."""
+    """Text in front of the block that counts, without the thoughts of a reasoning model."""
     workflow: str | None
-    """Source of the last closed Python block that defines `solver`; None when there is none."""
+    """Source of the Python block that defines `solver`; None when there is none."""
     problem: str = ""
     """Why there is no workflow, in words the meta-agent can act on."""
 
@@ -27,39 +33,34 @@ class ParsedAction:
 def parse_action(action: str) -> ParsedAction:
     """Find the workflow in an action.
 
-    The last closed block that is fenced with three backticks (language `python`, `py` or none) and defines `solver`
-    counts. The source is only searched, never compiled: it is untrusted.
+    Fences are read as CommonMark does: backticks or tildes, any info string that begins with `python`, `py` or
+    nothing, any line ends; a block that is never closed ends with the text. Of several blocks the last one that
+    defines `solver` and compiles counts, and if a program holds fences in its own texts, the end with which it
+    compiles. The source is never compiled in this process: it is untrusted. Blocks for milliseconds when there are
+    several candidates, so call it in a thread where an event loop runs.
     """
-    if not action.strip():
+    text = fences.plain_lines(without_leading_thoughts(action[-MAX_ACTION_CHARS:]))
+    if not text.strip():
         return ParsedAction("", None, "the action is empty; expected an analysis and a ```python block")
-    fences = list(_FENCE.finditer(action))
-    blocks: list[tuple[int, str]] = []
-    opening: re.Match[str] | None = None
-    for fence in fences:
-        if opening is None:
-            opening = fence
-        elif not fence.group(1):
-            if opening.group(1).lower() in ("", "python", "py", "python3"):
-                blocks.append((opening.start(), action[opening.end() + 1 : fence.start()]))
-            opening = None
-    for start, source in reversed(blocks):
-        if _DEFINES_SOLVER.search(source):
-            if len(source) > MAX_WORKFLOW_CHARS:
-                return ParsedAction(
-                    action[:start].strip(),
-                    None,
-                    f"the workflow has {len(source):,} characters; at most {MAX_WORKFLOW_CHARS:,} are accepted",
-                )
-            return ParsedAction(action[:start].strip(), source)
-    if opening is not None and not blocks:
-        problem = "the ```python block is not closed; end it with a line of three backticks"
-    elif blocks:
-        problem = "no ```python block defines a function `solver(agent, task)`"
-    else:
-        problem = "there is no ```python block; expected complete Python code that defines `solver(agent, task)`"
-    return ParsedAction(action.strip(), None, problem)
+    block = fences.program(text, lambda source: _DEFINES_SOLVER.search(source) is not None, compiles)
+    if block is None:
+        return ParsedAction(text.strip(), None, _problem(text))
+    analysis = text[: block.start].strip()
+    if len(block.source) > MAX_WORKFLOW_CHARS:
+        problem = f"the workflow has {len(block.source):,} characters; at most {MAX_WORKFLOW_CHARS:,} are accepted"
+        return ParsedAction(analysis, None, problem)
+    return ParsedAction(analysis, block.source)
 
 
 def format_action(analysis: str, workflow: str) -> str:
     """Write an action the way `parse_action` reads it."""
-    return f"{analysis.strip()}\n\n```python\n{workflow.strip()}\n```"
+    return f"{analysis.strip()}\n\n{fences.fenced(workflow)}"
+
+
+def _problem(text: str) -> str:
+    found = [block for block in fences.blocks(text) if block.language in fences.PYTHON]
+    if found and not found[-1].closed and not any(block.closed for block in found):
+        return "the ```python block is not closed, and what it holds is no complete program that defines `solver`"
+    if found:
+        return "no ```python block defines a function `solver(agent, task)`"
+    return "there is no ```python block; expected complete Python code that defines `solver(agent, task)`"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,11 +13,13 @@ from typing import Any
 from w4s_gym.benchmark import Item
 from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable, RequestRefused
 from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Executor
+from w4s_gym.json_reply import parse_json_object
 from w4s_gym.ledger import Ledger, ask
+from w4s_gym.reply_format import reply_format
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.sandbox.inside import tools
 from w4s_gym.sandbox.types import Charged, Limits, RunEnded, WorkflowCallError
-from w4s_gym.scoring.code import public_job
+from w4s_gym.scoring.code import LONGEST_PROGRAM, public_job
 from w4s_gym.usage import Usage
 
 MAX_SAMPLES = 64
@@ -28,7 +29,8 @@ MAX_REFUSALS = 10
 """Calls over its budget after which a workflow that goes on calling is ended."""
 PROGRAMS_AT_ONCE = 4
 """Programs and public tests of one workflow that run at the same time; more wait."""
-_FENCED = re.compile(r"^\s*```(?:json)?\s*(.*?)\s*```\s*$", re.DOTALL)
+MAX_PROMPT_CHARS = 1_000_000
+"""Longest prompt of one call, all messages together."""
 
 
 class RunBudgetExceeded(Exception):
@@ -107,11 +109,15 @@ class AgentHost:
     async def _call_llm(self, arguments: Mapping[str, Any]) -> list[Any]:
         role = _text(arguments.get("agent_role", "task solver"), "agent_role")
         instructions = _text(arguments.get("instructions", ""), "instructions")
-        wants_json = arguments.get("response_format", "text") in ("json", "json_object")
-        system = " ".join(part for part in (f"You are a helpful {role}.", instructions) if part)
-        request = self._request(arguments, system, json_mode=wants_json)
+        keys, mode, schema = reply_format(arguments.get("response_format", "text"))
+        system = " ".join(part for part in (f"You are a helpful {role}.", instructions, schema) if part)
+        request = self._request(arguments, system, json_keys=keys, json_mode=mode and not keys)
         reply = await self._ask(request)
-        return [_tool_calls(c) if c.tool_calls else c.text for c in reply.completions]
+        wants_json = mode or bool(keys)
+        return [
+            _tool_calls(c) if c.tool_calls else await self._parsed(request, c) if wants_json else c.text
+            for c in reply.completions
+        ]
 
     async def _call_json(self, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
         role = _text(arguments.get("agent_role", "task solver"), "agent_role")
@@ -128,7 +134,7 @@ class AgentHost:
 
     async def _parsed(self, request: ChatRequest, completion: Completion) -> dict[str, Any]:
         """Parse a JSON reply; ask once more when it is malformed, then fill missing keys with empty strings."""
-        found = parse_json_object(completion.text)
+        found = parse_json_object(completion.text, request.json_keys)
         if found is None or any(key not in found for key in request.json_keys):
             complaint = (
                 "That reply was not one JSON object with exactly the requested keys. Reply again, in that format."
@@ -144,7 +150,7 @@ class AgentHost:
             )
             self._ledger.settle(0, Usage(malformed=1))
             reply = await self._ask(again)
-            second = parse_json_object(reply.completions[0].text)
+            second = parse_json_object(reply.completions[0].text, request.json_keys)
             if second is None or any(key not in second for key in request.json_keys):
                 self._ledger.settle(0, Usage(malformed=1))
             found = {**(found or {}), **(second or {})}
@@ -154,6 +160,8 @@ class AgentHost:
 
     async def _execute_code(self, arguments: Mapping[str, Any]) -> Any:
         code = _text(arguments.get("code", ""), "code")
+        if len(code) > LONGEST_PROGRAM:
+            raise WorkflowCallError("ValueError", _too_long("code", code, LONGEST_PROGRAM))
         limits = self._limits(arguments.get("timeout", 5))
         seed = self._count_program()
         async with self._running:
@@ -174,9 +182,11 @@ class AgentHost:
         solution = _text(arguments.get("solution", ""), "solution")
         if not self._item.public_tests:
             return Charged({"result": True, "feedback": "this task has no public examples"}, 0.0)
+        if len(solution) > LONGEST_PROGRAM:
+            return Charged({"result": False, "feedback": _too_long("the program", solution, LONGEST_PROGRAM)}, 0.0)
         entry_point = _text(arguments.get("entry_point") or self._item.entry_point or "", "entry_point")
         # All examples in one run: one that never ends must not be paid once per example.
-        job = public_job(self._item, solution)
+        job = await asyncio.to_thread(public_job, self._item, solution)
         self._count_program()
         async with self._running:
             outcome = await self._sandbox.run_tests(replace(job, entry_point=entry_point, limits=self._program_limits))
@@ -201,6 +211,11 @@ class AgentHost:
             if role not in ("system", "user", "assistant"):
                 raise WorkflowCallError("ValueError", f"expected role system, user or assistant; got {role!r}")
             chat.append({"role": role, "content": _text(message["content"], "content")})
+        length = sum(len(m["content"]) for m in chat)
+        if length > MAX_PROMPT_CHARS:
+            raise WorkflowCallError(
+                "ValueError", f"a prompt of {length:,} characters; at most {MAX_PROMPT_CHARS:,} fit"
+            )
         if arguments.get("model") not in (None, ""):
             self.model_override = True
         offered, choice = self._tools(arguments)
@@ -276,23 +291,6 @@ class AgentHost:
         return WorkflowCallError("BudgetExceeded", str(error), status="budget")
 
 
-def parse_json_object(text: str) -> dict[str, Any] | None:
-    """Read one JSON object from a model's reply: plain, fenced, or the outermost braces; None if there is none."""
-    fenced = _FENCED.match(text)
-    candidates = [fenced.group(1) if fenced else text]
-    start, end = text.find("{"), text.rfind("}")
-    if 0 <= start < end:
-        candidates.append(text[start : end + 1])
-    for candidate in candidates:
-        try:
-            value = json.loads(candidate, strict=False, parse_constant=str)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            return value
-    return None
-
-
 def _text(value: Any, name: str) -> str:
     """Accept a string, or plain data that a workflow forgot to turn into one."""
     if isinstance(value, str):
@@ -307,6 +305,10 @@ def _number(value: Any, name: str, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise WorkflowCallError("TypeError", f"{name} must be a finite number; got {value!r:.80}")
     return min(max(value, low), high)
+
+
+def _too_long(what: str, text: str, most: int) -> str:
+    return f"{what} has {len(text):,} characters; at most {most:,} are accepted"
 
 
 def _tool_calls(completion: Completion) -> dict[str, Any]:

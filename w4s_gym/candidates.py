@@ -73,7 +73,7 @@ class CandidateTrials:
                 attempts=(*(before.attempts if before else ()), (seen, action)),
                 usage=before.usage if before else Usage(),
             )
-            parsed = parse_action(action)
+            parsed = await asyncio.to_thread(parse_action, action)
             if parsed.workflow is None:
                 return self._failed(candidate, ErrorReport("NoWorkflow", parsed.problem))
             trial = await self._measurer.try_workflow(parsed.workflow, draw, self._self_test, ledger, race)

@@ -17,6 +17,7 @@ from w4s_gym.executors.dialect import Dialect, Feature, body, sample_seed
 from w4s_gym.executors.exchange import Answer, Exchange, Overloaded, Refused
 from w4s_gym.executors.keys import find_key
 from w4s_gym.executors.pricing import price_of
+from w4s_gym.json_reply import parse_json_object
 from w4s_gym.usage import Usage
 
 _log = logging.getLogger(__name__)
@@ -217,11 +218,8 @@ def _breaks_json(completion: Completion, keys: tuple[str, ...]) -> bool:
     """Tell whether a finished text is not one JSON object with at least these keys."""
     if _is_empty(completion) or completion.finish_reason != "stop":
         return False
-    try:
-        found = json.loads(completion.text)
-    except (ValueError, RecursionError):
-        return True
-    return not isinstance(found, dict) or not set(keys) <= set(found)
+    found = parse_json_object(completion.text, keys)  # what can be read is not paid for twice
+    return found is None or not set(keys) <= set(found)
 
 
 def _spoilt(completion: Completion, cut: bool, request: ChatRequest, features: frozenset[Feature]) -> bool:

@@ -362,7 +362,7 @@ class Child:
                 self._on_peer(self, body)
             return
         try:
-            data = frames.unpack(body)
+            data = frames.unpack(frames.hide_addresses(body))
             if type(data) is not dict:
                 raise frames.FrameError("a frame is not a dict")
             if kind == frames.RESULT:
@@ -408,11 +408,11 @@ class Child:
             value = await handler(method, args)
             if isinstance(value, Charged):
                 value, seconds = value.value, value.seconds
-            reply = {"id": call_id, "value": value}
+            frame = frames.pack_reply(call_id, value)
         except WorkflowCallError as error:
             self._caught[call_id] = error.status
             seconds = error.seconds
-            reply = {"id": call_id, "error": {"kind": error.kind, "message": str(error)}}
+            frame = frames.pack(frames.REPLY, {"id": call_id, "error": {"kind": error.kind, "message": str(error)}})
         except RunEnded as error:
             self.end(error.status, str(error))
             self._tasks.discard(task)
@@ -428,7 +428,7 @@ class Child:
         self._tasks.discard(task)
         self._pending_bytes -= size
         if self._ending is None and not self._exited.done():
-            self._write(frames.pack(frames.REPLY, reply))
+            self._write(frame)
             self._start_clock()
             self._read_on()
 

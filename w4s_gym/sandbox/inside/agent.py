@@ -5,10 +5,12 @@ from __future__ import annotations
 import builtins
 import re
 import threading
+import warnings
 from typing import Any
 
-from . import frames, schema
+from . import fences, frames, schema
 from .plain import plain
+from .thoughts import without_leading_thoughts, without_thoughts
 
 
 class CallFailed(Exception):
@@ -166,9 +168,12 @@ class Agent:
         """Run a program in a process of its own; return the value of `solution()`, else of its last line."""
         return self._channel.call("execute_code", {"code": code, "timeout": timeout})
 
-    def exec_test(self, solution: str, entry_point: str) -> dict[str, Any]:
-        """Run the item's public examples on a program; return {"result": bool, "feedback": str}."""
-        return self._channel.call("exec_test", {"solution": solution, "entry_point": entry_point})
+    def exec_test(self, solution: str, entry_point: str) -> TestResult:
+        """Run the item's public examples on a program; return {"result": bool, "feedback": str}.
+
+        The result also equals the text "no error" if the examples pass, as in published workflows.
+        """
+        return TestResult(self._channel.call("exec_test", {"solution": solution, "entry_point": entry_point}))
 
     def test_on_public_test(self, task: str, solution: str, entry_point: str, test_loop: int = 3) -> dict[str, Any]:
         """Run the public examples and let the executor repair the program up to `test_loop` times.
@@ -197,9 +202,14 @@ class Agent:
             outcome = self.exec_test(solution, entry_point)
         return {"result": outcome["result"], "solution": solution, "feedback": outcome["feedback"], "count": count}
 
-    def extract_answer_str(self, text: str) -> str:
-        r"""Return the content of the last \boxed{}, else the last number, else the last sentence."""
-        text = str(text)
+    def extract_answer_str(self, answer_str: str | None = None, *, text: str | None = None) -> str:
+        r"""Return the content of the last \boxed{}, else the last number, else the last sentence.
+
+        Args:
+            answer_str: what the executor wrote.
+            text: another name of it.
+        """
+        text = without_thoughts(_the_text("extract_answer_str", answer_str, text))
         boxed = _last_boxed(text)
         if boxed is not None:
             return boxed
@@ -209,14 +219,55 @@ class Agent:
         sentences = [s.strip() for s in re.split(r"(?<=[.!?])\s+|\n+", text) if s.strip()]
         return sentences[-1] if sentences else ""
 
-    def extract_code_block(self, text: str, entry_point: str = "solution") -> str:
-        """Return the last fenced block that defines `entry_point`, else the last fenced block, else the text."""
-        text = str(text)
-        blocks = re.findall(r"```[ \t]*[\w+-]*[ \t]*\r?\n(.*?)(?:```|\Z)", text, re.DOTALL)
-        defining = [b for b in blocks if re.search(rf"\b(?:def|class)\s+{re.escape(entry_point)}\b", b)]
-        if defining or blocks:
-            return (defining or blocks)[-1].strip("\n")
-        return text.strip()
+    def extract_code_block(
+        self, response: str | None = None, entry_point: str = "solution", *, text: str | None = None
+    ) -> str:
+        """Return the fenced block that compiles and defines `entry_point`, else the last fenced block, else the text.
+
+        Args:
+            response: what the executor wrote.
+            entry_point: name of the function or class to look for.
+            text: another name of `response`.
+        """
+        text = fences.plain_lines(without_leading_thoughts(_the_text("extract_code_block", response, text)))
+        definition = re.compile(rf"\b(?:def|class)\s+{re.escape(entry_point)}\b")
+        block = fences.program(text, lambda source: definition.search(source) is not None, _compiles)
+        if block is None:
+            blocks = fences.blocks(text)
+            block = blocks[-1] if blocks else None
+        return block.source.strip("\n") if block else text.strip()
+
+
+class TestResult(dict[str, Any]):
+    """What `exec_test` returns: {"result": bool, "feedback": str}, equal to "no error" if the examples pass."""
+
+    __test__ = False  # not a pytest class
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        """Compare with the published text, else as a dict."""
+        if isinstance(other, str):
+            return bool(self["result"]) and other == "no error"
+        return dict.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+
+def _the_text(method: str, first: Any, second: Any) -> str:
+    if (first is None) == (second is None):
+        raise TypeError(f"{method} takes one text")
+    return str(second if first is None else first)
+
+
+def _compiles(source: str) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            compile(source, "<block>", "exec", dont_inherit=True)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return False
+    return True
 
 
 def _texts(messages: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import struct
 from typing import Any, NoReturn
 
@@ -19,6 +20,9 @@ MAX_CALL_BYTES = 4_000_000
 
 MAX_DEPTH = 64
 """Deepest nesting of lists and dicts in a frame."""
+
+
+_ADDRESS = re.compile(rb" at 0x[0-9a-fA-F]{6,16}>")
 
 
 class FrameError(ValueError):
@@ -46,11 +50,35 @@ def pack(kind: int, body: Any) -> bytes:
     return HEADER.pack(kind, len(data)) + data
 
 
+def pack_reply(call_id: int, value: Any) -> bytes:
+    """Return the frame that answers a call; what cannot be sent becomes an error of the call, so that it gets one."""
+    try:
+        _check_depth(value, MAX_DEPTH - 1)
+        return pack(REPLY, {"id": call_id, "value": value})
+    except (TypeError, ValueError, RecursionError) as error:
+        message = f"the reply cannot be passed on: {str(error)[:200]}"
+        return pack(REPLY, {"id": call_id, "error": {"kind": "ValueError", "message": message}})
+
+
+def hide_addresses(data: bytes) -> bytes:
+    """Take the memory addresses out of default texts of objects: `<A object at 0x7f...>` differs from run to run."""
+    return _ADDRESS.sub(b" at 0x...>", data) if b" at 0x" in data else data
+
+
 def clean_text(text: str) -> str:
     """Replace lone surrogates and NUL, which tokenisers, files and C strings cannot hold."""
     if text.isascii():
         return text.replace("\0", "\ufffd") if "\0" in text else text
     return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
+
+
+def _check_depth(value: Any, depth: int) -> None:
+    level: list[Any] = [[value]]
+    while level := [v for part in level for v in (part.values() if type(part) is dict else part)
+                    if type(v) is dict or type(v) is list]:  # fmt: skip
+        depth -= 1
+        if depth <= 0:
+            raise FrameError(f"nested deeper than {MAX_DEPTH} levels")
 
 
 def _clean(value: Any, depth: int) -> Any:
