@@ -27,6 +27,7 @@ from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.messages import Message
 from w4s_gym.prompts import repair_message
 from w4s_gym.results import Evaluation
+from w4s_gym.sandbox.inside.fences import fenced
 from w4s_gym.sandbox.types import ErrorReport
 from w4s_gym.workflows import hand_made_workflow
 
@@ -248,7 +249,7 @@ class Adas(Algorithm):
             return compact_request(env, parent.workflow, parent.accuracy, best, names)
         archive = "\n\n".join(
             f"Name: {d.name} (generation {d.generation})\nFitness: {d.fitness}\nThought: {d.thought}\n"
-            f"```python\n{d.workflow.strip()}\n```"
+            f"{fenced(d.workflow)}"
             for d in shown
         )
         content = (

@@ -25,6 +25,7 @@ from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import ConfigError
 from w4s_gym.messages import Message
 from w4s_gym.results import Evaluation
+from w4s_gym.sandbox.inside.fences import fenced
 from w4s_gym.workflows import hand_made_workflow
 
 
@@ -244,7 +245,7 @@ class AFlow(Algorithm):
         )
         content = (
             f"{DESCRIPTION}\n\nWorkflow to improve (validation {env.state.card.metric} {100 * parent.score:.1f}, best "
-            f"of the search {100 * best:.1f}):\n```python\n{without_operators(parent.workflow).strip()}\n```\n\n"
+            f"of the search {100 * best:.1f}):\n{fenced(without_operators(parent.workflow))}\n\n"
             f"Modifications of it that were tried:\n{experience or '(none)'}\n\n"
             f"Questions it got wrong:\n{failure_log(env, evaluation, self.config.failures, random)}\n\n"
             "Make ONE modification of at most 5 changed lines that none of the tried ones equals. Answer with a line "

@@ -12,6 +12,7 @@ from w4s_gym.benchmark import AnswerKind
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.messages import Message
 from w4s_gym.prompts import opening_messages
+from w4s_gym.quoting import quoted
 from w4s_gym.results import Evaluation
 from w4s_gym.sandbox.types import ErrorReport
 from w4s_gym.state import Attempt
@@ -42,7 +43,7 @@ def failure_log(env: WorkflowDesignEnv, evaluation: Evaluation, count: int, rand
         answer = result.answer if result.status == "ok" else result.error.text() if result.error else result.status
         # A program that solves a code item is not shown: the hidden tests grade it.
         gold = "a program that passes the hidden tests" if item.kind == "code" else str(item.gold)
-        lines.append(f"- Question: {item.task[:600]}\n  Answer: {answer[:200]}\n  Correct answer: {gold[:200]}")
+        lines.append(f"- Question: {item.task[:600]}\n  Answer: {quoted(answer, 200)}\n  Correct answer: {gold[:200]}")
     return "\n".join(lines) or "(none)"
 
 

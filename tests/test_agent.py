@@ -1,13 +1,10 @@
 """The host side of the agent, without a sandbox."""
 
 import asyncio
-import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from w4s_gym.agent import AgentHost, RunBudgetExceeded, full_answer, parse_json_object
+from w4s_gym.agent import AgentHost, RunBudgetExceeded, full_answer
 from w4s_gym.benchmark import Item
 from w4s_gym.executors.base import ChatReply, Completion
 from w4s_gym.ledger import Caps, Ledger
@@ -109,18 +106,53 @@ def test_arguments_are_clamped():
     assert (request.n, request.temperature, request.max_tokens) == (64, 0.0, 16_384)
 
 
-def test_json_is_found_in_what_models_write():
-    for text in ('{"a": 1}', '```json\n{"a": 1}\n```', 'Sure:\n{"a": 1}\nDone.', '{"a":\n1}'):
-        assert parse_json_object(text) == {"a": 1}
-    assert parse_json_object('{"a": "line\nbreak"}') == {"a": "line\nbreak"}
-    for text in ("", "[1]", "{", "}{", '{"a": NaN', "[" * 200_000, "1" * 5_000):
-        assert parse_json_object(text) is None
-    assert parse_json_object('{"a": NaN}') == {"a": "NaN"}
+@pytest.mark.parametrize("wanted", ["json", "json_object", {"type": "json_object"}])
+def test_a_json_format_gives_dicts(wanted):
+    executor = Scripted('<think>{x}</think>Sure:\n```json\n{"answer": "\\frac{1}{2}",}\n```')
+    assert call(host(executor), "call_llm", **ASK, response_format=wanted) == [{"answer": r"\frac{1}{2}"}]
+    (request,) = executor.requests
+    assert request.json_mode and "JSON" in request.messages[0]["content"]
 
 
-@given(st.dictionaries(st.text(), st.text() | st.integers() | st.booleans() | st.none()))
-def test_any_json_object_is_read_back(value):
-    assert parse_json_object(json.dumps(value)) == value
+def test_a_json_schema_of_texts_is_enforced_by_key_and_another_one_is_told():
+    texts = {"type": "object", "properties": {"why": {"type": "string"}, "answer": {"type": "string"}}}
+    executor = Scripted('{"why": "w", "answer": "4"}')
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": texts, "strict": True}}
+    assert call(host(executor), "call_llm", **ASK, response_format=wanted) == [{"why": "w", "answer": "4"}]
+    assert executor.requests[0].json_keys == ("why", "answer")
+    numbers = {"type": "object", "properties": {"steps": {"type": "array", "items": {"type": "number"}}}}
+    executor = Scripted('{"steps": [1, 2]}')
+    wanted = {"type": "json_schema", "json_schema": {"schema": numbers}}
+    assert call(host(executor), "call_llm", **ASK, response_format=wanted) == [{"steps": [1, 2]}]
+    assert executor.requests[0].json_mode and '"items"' in executor.requests[0].messages[0]["content"]
+
+
+@pytest.mark.parametrize("wanted", ["text", {"type": "text"}])
+def test_the_text_format_gives_texts(wanted):
+    executor = Scripted('{"answer": "4"}')
+    assert call(host(executor), "call_llm", **ASK, response_format=wanted) == ['{"answer": "4"}']
+    assert not executor.requests[0].json_mode
+
+
+@pytest.mark.parametrize(
+    "wanted", ["yaml", {}, {"type": "grammar"}, {"type": "json_schema"}, {"type": "json_schema", "json_schema": 5},
+               {"type": "json_schema", "json_schema": {"schema": {"type": "array"}}}, 5]
+)  # fmt: skip
+def test_another_format_raises_inside_the_workflow(wanted):
+    with pytest.raises(WorkflowCallError, match="response_format must be"):
+        call(host(Scripted("x")), "call_llm", **ASK, response_format=wanted)
+
+
+def test_texts_that_are_too_long_raise_inside_the_workflow():
+    long = "x" * 1_000_001
+    with pytest.raises(WorkflowCallError, match="at most 1,000,000"):
+        call(host(Scripted("x")), "call_llm", messages=[{"role": "user", "content": long}])
+    with pytest.raises(WorkflowCallError, match="at most 100,000"):
+        call(host(Scripted("x")), "execute_code", code=long, timeout=5)
+    item = Item("i", "task", "", kind="code", entry_point="f", public_tests=("assert f() == 1",))
+    agent = AgentHost(item, Scripted("x"), None, Ledger("item"), 7, PROGRAM_LIMITS)
+    result = call(agent, "exec_test", solution=long, entry_point="f")
+    assert result["result"] is False and "at most 100,000" in result["feedback"]
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, SupportsFloat
 
 from w4s_gym.errors import ConfigError, UnknownBenchmark
 from w4s_gym.sandbox.types import TestJob, TestOutcome
@@ -62,7 +63,9 @@ class Grader(Protocol):
     """Scores one answer."""
 
     async def __call__(self, item: Item, answer: str, run_tests: RunTests) -> float:
-        """Return the score of `answer` in [0, 1]; never raises for a strange answer.
+        """Return the score of `answer` in [0, 1]; must not raise for a strange answer.
+
+        An exception scores the item 0 and is counted in the evaluation's notes and in the journal.
 
         Raises:
             SandboxUnavailable: the grader itself could not run; the item is then not scored.
@@ -77,6 +80,23 @@ def pure_grader(score: Callable[[Any, str], float]) -> Grader:
         return score(item.gold, answer)
 
     return grade
+
+
+def checked_score(score: Any, benchmark: str, item_id: str) -> float:
+    """Return what a grader gave as a float; numbers of numpy count as numbers.
+
+    Raises:
+        ConfigError: it is no number in [0, 1].
+    """
+    try:
+        value = float(score) if isinstance(score, SupportsFloat) else math.nan
+    except (TypeError, ValueError, OverflowError):
+        value = math.nan
+    if not 0.0 <= value <= 1.0:
+        raise ConfigError(
+            f"{benchmark}: expected its grader to return a number from 0 to 1; got {score!r:.80} for item {item_id}"
+        )
+    return value
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from w4s_gym.agent import AgentHost, RunBudgetExceeded, full_answer
-from w4s_gym.benchmark import Benchmark, Item
-from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable, SandboxUnavailable, W4SError
+from w4s_gym.benchmark import Benchmark, Item, checked_score
+from w4s_gym.errors import BudgetExceeded, ConfigError, ExecutorUnavailable, SandboxUnavailable, W4SError
 from w4s_gym.executors.base import Executor
 from w4s_gym.ledger import Caps, Ledger
+from w4s_gym.quoting import quoted
 from w4s_gym.racing import Race
 from w4s_gym.results import Evaluation, ItemResult
 from w4s_gym.sandbox import Sandbox
@@ -19,6 +21,7 @@ from w4s_gym.sandbox.types import PROGRAM_LIMITS, ErrorReport, Limits
 from w4s_gym.shares import Shares, working_for
 from w4s_gym.usage import Usage
 
+_log = logging.getLogger(__name__)
 _TIMEOUTS = ("timeout_cpu", "timeout_wall")
 _ANSWER_CHARS = 2_000
 _MAX_ANSWER_CHARS = 1_000_000
@@ -168,6 +171,9 @@ class Evaluator:
                 error = ErrorReport("timeout_wall", "not tried: the workflow timed out on the first items")
                 results[index] = ItemResult(item.id, "timeout_wall", 0.0, error=error)
             ordered.append(results[index])
+        failed = [result for result in ordered if result.grading]
+        if failed:
+            notes.add(f"the grader failed on {len(failed)} answers, which score 0: {quoted(failed[0].grading)}")
         evaluation = Evaluation(
             tuple(ordered),
             len(items),
@@ -233,18 +239,34 @@ class Evaluator:
         if answer is None:
             error = ErrorReport("no_result", 'solver must return a dict whose "answer" is a string or a number')
             return ItemResult(item.id, "no_result", 0.0, error=error, usage=account.usage)
-        score = await self._grade(item, answer[:_MAX_ANSWER_CHARS])
-        result = ItemResult(item.id, "ok", 0.0, answer[:_ANSWER_CHARS], usage=account.usage)
+        score, problem = await self._grade(item, answer[:_MAX_ANSWER_CHARS])
+        result = ItemResult(item.id, "ok", 0.0, answer[:_ANSWER_CHARS], usage=account.usage, grading=problem)
         return replace(result, status="infrastructure") if score is None else replace(result, score=score)
 
-    async def _grade(self, item: Item, answer: str) -> float | None:
-        """Return the score, or None when the grader could not run, which says nothing about the answer."""
+    async def _grade(self, item: Item, answer: str) -> tuple[float | None, str]:
+        """Return the score and what went wrong in the grader, if anything did.
+
+        An exception of the grader is its fault, not the answer's; but as an answer may aim at it, the item scores 0,
+        and it is counted. The score is None when the grader could not run, which says nothing about the answer.
+
+        Raises:
+            ConfigError: the grader returns something that is no score.
+        """
         for _ in range(_SANDBOX_ATTEMPTS):
             try:
-                return await self._benchmark.grade(item, answer, self._sandbox.run_tests)
+                score = await self._benchmark.grade(item, answer, self._sandbox.run_tests)
             except SandboxUnavailable:
                 continue
-        return None
+            except ConfigError:
+                raise
+            except Exception as error:
+                # A message may hold texts of the item.
+                why = "" if self._benchmark.confidential else f": {str(error)[:200]}"
+                problem = f"{type(error).__name__}{why}"
+                _log.error("the grader of %s failed on item %s: %s", self._benchmark.name, item.id, problem)
+                return 0.0, problem
+            return checked_score(score, self._benchmark.name, item.id), ""
+        return None, ""
 
 
 def _scores(results: Mapping[int, ItemResult]) -> dict[int, float]:

@@ -208,4 +208,5 @@ def evaluation_view(evaluation: Evaluation) -> dict[str, Any]:
         "statuses": evaluation.statuses,
         "usage": asdict(evaluation.usage),
         "items": [[r.item_id, r.status, r.score] for r in evaluation.items],
+        "grader_failures": {r.item_id: r.grading for r in evaluation.items if r.grading},
     }

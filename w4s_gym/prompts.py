@@ -6,8 +6,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 from w4s_gym.messages import Message
+from w4s_gym.quoting import one_line, quoted
+from w4s_gym.sandbox.inside.fences import fenced
 from w4s_gym.sandbox.types import ErrorReport
 from w4s_gym.state import Attempt, DesignState, TaskCard
+
+ERROR_CHARS = 800
+"""Most characters of an error in a prompt: its message is at most 500."""
 
 PromptStyle = Literal["full", "compact"]
 
@@ -72,11 +77,12 @@ def feedback_message(
 def repair_message(error: ErrorReport, repairs_left: int, style: PromptStyle) -> Message:
     """Message that asks for a repair of the workflow just written."""
     if style == "compact":
-        return {"role": "user", "content": f"error {error.text()}\nrepair"}
-    where = f"\nFailing line {error.line}: {error.source_line.strip()}" if error.line else ""
+        return {"role": "user", "content": f"error {one_line(error.text(), ERROR_CHARS)}\nrepair"}
+    where = f"\nFailing line {error.line}: {one_line(error.source_line.strip())}" if error.line else ""
+    what = one_line(f"{error.kind}: {error.message}", ERROR_CHARS)
     return {
         "role": "user",
-        "content": f"The workflow failed on one sample.\n{error.kind}: {error.message}{where}\n"
+        "content": f"The workflow failed on one sample.\n{what}{where}\n"
         f"Repair it ({repairs_left} repairs left): explain the cause briefly, then give the complete corrected code "
         "in one ```python block.",
     }
@@ -104,16 +110,14 @@ def _system(card: TaskCard) -> str:
 
 def _full_opening(state: DesignState) -> str:
     seeds = "\n".join(
-        f"{a.name}: {state.card.metric} {a.accuracy or 0.0:.3f}\n```python\n{a.workflow.strip()}\n```"
+        f"{a.name}: {state.card.metric} {a.accuracy or 0.0:.3f}\n{fenced(a.workflow)}"
         for a in state.history
         if a.is_seed
     )
     designed = [a for a in state.history if not a.is_seed]
     earlier = "".join(f"{a.name}: {'failed' if a.accuracy is None else f'{a.accuracy:.3f}'}\n" for a in designed)
     current = (
-        ""
-        if any(a.is_seed and a.workflow == state.workflow for a in state.history)
-        else f"```python\n{state.workflow.strip()}\n```\n"
+        "" if any(a.is_seed and a.workflow == state.workflow for a in state.history) else f"{fenced(state.workflow)}\n"
     )
     return (
         (f"Example question:\n{state.card.example[:1500]}\n\n" if state.card.example else "")
@@ -131,7 +135,8 @@ def _cases(state: DesignState) -> str:
     lines = ["Questions the current workflow got wrong:"]
     for case in state.cases:
         lines.append(
-            f"- Question: {case.question[:600]}\n  Answer: {case.answer[:200]}\n  Correct answer: {case.gold[:200]}"
+            f"- Question: {case.question[:600]}\n  Answer: {quoted(case.answer, 200)}\n"
+            f"  Correct answer: {case.gold[:200]}"
         )
     return "\n".join(lines) + "\n"
 
@@ -158,5 +163,5 @@ def _compact_opening(state: DesignState) -> str:
     return (
         f"task {state.card.benchmark}\nexecutor {state.card.executor}\n"
         + (f"{seeds}\n" if seeds else "")
-        + f"{_compact_status(state)}\n```python\n{state.workflow.strip()}\n```\nimprove"
+        + f"{_compact_status(state)}\n{fenced(state.workflow)}\nimprove"
     )

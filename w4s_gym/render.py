@@ -10,6 +10,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from w4s_gym.quoting import one_line, printable
 from w4s_gym.state import DesignState
 
 WIDTH = 100
@@ -41,9 +42,11 @@ def render_episode(state: DesignState, split: str, color: bool = False) -> str:
         reward = "" if attempt.is_seed else f"{attempt.reward:.2f}"
         table.add_row(attempt.name, f"{attempt.accuracy:.3f}" if measured else "skipped", reward, bar)
     console.print(table)
-    console.print(Panel(Syntax(state.workflow.strip(), "python", word_wrap=True), title="current workflow"))
+    console.print(Panel(Syntax(printable(state.workflow.strip()), "python", word_wrap=True), title="current workflow"))
     if state.repair is not None:
-        console.print(Panel(Text(state.repair.text()), title=f"waits for a repair ({state.repairs_left} left)"))
+        console.print(
+            Panel(Text(one_line(state.repair.text(), 800)), title=f"waits for a repair ({state.repairs_left} left)")
+        )
     for case in state.cases:
         lines = [("question", case.question, 300), ("answer", case.answer, 120), ("correct", case.gold, 120)]
         text = "\n".join(f"{name}: {_short(value, limit)}" for name, value, limit in lines)

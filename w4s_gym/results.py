@@ -21,6 +21,8 @@ class ItemResult:
     """The answer that was graded, cut to 2,000 characters."""
     error: ErrorReport | None = None
     usage: Usage = field(default_factory=Usage)
+    grading: str = ""
+    """What went wrong in the grader, if anything did; the score is then 0."""
 
 
 @dataclass(frozen=True)

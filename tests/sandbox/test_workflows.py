@@ -339,3 +339,96 @@ def test_reading_a_frame_raises_nothing_but_a_frame_error(data: bytes) -> None:
         str(unpack(data)).encode()
     except FrameError:
         pass
+
+
+@pytest.mark.parametrize(
+    "value", [float("inf"), float("nan"), {1: {2}}, [[float("-inf")]], [10**5000], object(), "x" * 10]
+)
+def test_a_reply_that_cannot_be_sent_is_an_error_inside_the_workflow(
+    run: Callable[..., RunOutcome], value: Any
+) -> None:
+    async def handler(method: str, args: Any) -> Any:
+        return value
+
+    source = """
+def solver(agent, task):
+    try:
+        return {"answer": agent.execute_code("1")}
+    except ValueError as error:
+        return {"answer": "error: " + str(error)}
+"""
+    outcome = run(source, handler, limits=Limits(absolute_seconds=20))
+    assert outcome.status == "ok"
+    assert outcome.value["answer"] == value if value == "x" * 10 else "cannot be passed on" in outcome.value["answer"]
+
+
+@pytest.mark.parametrize("depth, sent", [(40, True), (63, False), (2000, False)])
+def test_replies_nested_too_deeply_do_not_keep_other_threads_waiting(
+    run: Callable[..., RunOutcome], depth: int, sent: bool
+) -> None:
+    async def handler(method: str, args: Any) -> Any:
+        value: Any = 1
+        for _ in range(depth):
+            value = [value]
+        return value if args["code"] == "deep" else 2
+
+    source = """
+from concurrent.futures import ThreadPoolExecutor
+def solver(agent, task):
+    with ThreadPoolExecutor(2) as pool:
+        deep, plain = pool.submit(agent.execute_code, "deep"), pool.submit(agent.execute_code, "plain")
+        return {"answer": [plain.result(), deep.exception() is None]}
+"""
+    assert run(source, handler, limits=Limits(absolute_seconds=20)).value == {"answer": [2, sent]}
+
+
+@pytest.mark.parametrize("answer", ["A()", "str(A())", "f'{A()} and {solver}'", "[A().f]", "{'x': object()}"])
+def test_addresses_of_objects_never_leave(run: Callable[..., RunOutcome], answer: str) -> None:
+    prompts = []
+
+    async def handler(method: str, args: Any) -> Any:
+        prompts.append(args["messages"][0]["content"])
+        return ["r"]
+
+    source = f"""
+class A:
+    def f(self): ...
+def solver(agent, task):
+    agent.call_llm(messages=[{{"role": "user", "content": str({answer})}}])
+    if task:
+        return {{"answer": {answer}}}
+"""
+    text = str(run(source, handler).value) + prompts[0]
+    assert " at 0x...>" in text and "0x7" not in text
+    failed = run(
+        f"class A:\n    def f(self): ...\ndef solver(agent, task):\n    raise ValueError(str({answer}))\n"
+    ).error
+    assert failed is not None and " at 0x...>" in failed.message
+
+
+def test_published_names_of_the_text_helpers_work() -> None:
+    agent = Agent(None)  # type: ignore[arg-type]
+    program = "def solution():\n    return 1"
+    for text in (f"```python\n{program}\n```", f"~~~py\r\n{program}\r\n~~~", f"<think>x</think>```\n{program}"):
+        assert agent.extract_code_block(text).replace("\r", "") == program
+        assert agent.extract_code_block(response=text, entry_point="solution") == agent.extract_code_block(text=text)
+    assert agent.extract_answer_str(answer_str="it is 5") == agent.extract_answer_str(text="it is 5") == "5"
+    assert agent.extract_answer_str(r"so \boxed{7}, not 5") == "7"
+    with pytest.raises(TypeError, match="one text"):
+        agent.extract_code_block()
+
+
+def test_exec_test_can_be_compared_with_no_error(run: Callable[..., RunOutcome]) -> None:
+    async def handler(method: str, args: Any) -> Any:
+        return {"result": args["solution"] == "good", "feedback": "f"}
+
+    source = """
+def solver(agent, task):
+    good, bad = agent.exec_test("good", "f"), agent.exec_test(solution="bad", entry_point="f")
+    seen = [good == "no error", good != "no error", bad == "no error", bad != "no error", bad == "f", good["result"],
+            bad["feedback"], good == {"result": True, "feedback": "f"}, bad]
+    return {"answer": seen}
+"""
+    assert run(source, handler).value == {
+        "answer": [True, False, False, True, False, True, "f", True, {"result": False, "feedback": "f"}]
+    }

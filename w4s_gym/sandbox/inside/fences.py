@@ -77,7 +77,7 @@ def readings(text: str, languages: frozenset[str] = PYTHON) -> Iterator[Block]:
     """Yield the blocks of these languages that may be meant, likeliest first: later openings before earlier ones.
 
     A program may hold fences itself, in the text of a prompt. So after the block that CommonMark sees, an opening is
-    also read with each later fence as its end; and last, a fence that names a language may open a block inside another.
+    also read with each later fence as its end; last, a fence that names a language may open a block inside another.
     """
     lines = _fence_lines(text)
     regular: set[int] = set()
@@ -106,8 +106,9 @@ def readings(text: str, languages: frozenset[str] = PYTHON) -> Iterator[Block]:
 def program(text: str, defines: Callable[[str], bool], compiles: Callable[[str], bool]) -> Block | None:
     """Return the block that is meant: the first reading that defines what is asked for and compiles.
 
-    If that lies inside another one that does too, it is only a text of the other one's. When none compiles, the first closed one that defines it, so that the error of the program itself is seen; None when
-    no closed block defines it. `compiles` is not asked about a closed block without rival.
+    If that lies inside another one that does too, it is only a text of the other one's. When none compiles, the first
+    closed one that defines it, so that the error of the program itself is seen; None when no closed block defines it.
+    `compiles` is not asked about a closed block without rival.
 
     Args:
         text: what a model wrote.
