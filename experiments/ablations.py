@@ -12,15 +12,14 @@ import sys
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from _command import parse, run_command
-from _config import CompareConfig
-from _report import Table
-from _results import Results
-from _stats import HierarchicalBootstrap
-from _study import CellSpec, comparison_cells, console
-
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
+from w4s_gym.study.command import parse, run_command
+from w4s_gym.study.config import CompareConfig
+from w4s_gym.study.report import Table
+from w4s_gym.study.results import Results
+from w4s_gym.study.runner import CellSpec, comparison_cells, console
+from w4s_gym.study.stats import HierarchicalBootstrap
 
 DEFAULT = "default"
 ABLATIONS: dict[str, dict[str, Any]] = {
@@ -101,7 +100,7 @@ def write_report(folder: RunFolder, config: CompareConfig) -> None:
     table.show(console)
     console.print(f"wrote {folder.path / 'table.md'}", highlight=False, soft_wrap=True)
     if config.track:
-        from _track import track_table
+        from w4s_gym.study.track import track_table
 
         for place in track_table(folder, table, group=folder.path.name):
             console.print(f"wandb run: {place}")

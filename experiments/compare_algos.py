@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import sys
 
-from _command import parse, run_command
-from _config import CompareConfig
-from _results import Results
-from _study import comparison_cells, console
-
 from w4s_gym.journal import RunFolder
+from w4s_gym.study.command import parse, run_command
+from w4s_gym.study.config import CompareConfig
+from w4s_gym.study.results import Results
+from w4s_gym.study.runner import comparison_cells, console
 
 
 def main(config: CompareConfig) -> int:
@@ -30,9 +29,9 @@ def main(config: CompareConfig) -> int:
 
 def write_report(folder: RunFolder, config: CompareConfig) -> None:
     """Make tables, plots and the workflow file from the journal; prints the tables."""
-    from _artifacts import write_best_workflow
-    from _plots import write_plots
-    from _report import ComparisonReport
+    from w4s_gym.study.best_workflow import write_best_workflow
+    from w4s_gym.study.plots import write_plots
+    from w4s_gym.study.report import ComparisonReport
 
     results = Results.of_run(folder)
     report = ComparisonReport(results)
@@ -43,7 +42,7 @@ def write_report(folder: RunFolder, config: CompareConfig) -> None:
     for path in (folder.path / "table.md", *plots, workflow):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
     if config.track:
-        from _track import track
+        from w4s_gym.study.track import track
 
         console.print(f"wandb run: {track(results, report, folder.path, workflow)}")
 

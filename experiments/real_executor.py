@@ -17,7 +17,6 @@ import time
 from dataclasses import dataclass
 
 import tyro
-from _stats import wilson
 from rich.console import Console
 from rich.table import Table
 
@@ -29,6 +28,7 @@ from w4s_gym.ledger import Ledger
 from w4s_gym.results import Evaluation
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.sandbox.types import Limits
+from w4s_gym.study.stats import wilson
 
 _HEAD = '''
 from collections import Counter

@@ -27,12 +27,12 @@ import json
 import sys
 from dataclasses import replace
 
-from _command import parse, run_command
-from _config import CompareConfig
-from _study import CellSpec, comparison_cells
 from compare_algos import write_report
 
 from w4s_gym.options import json_object
+from w4s_gym.study.command import parse, run_command
+from w4s_gym.study.config import CompareConfig
+from w4s_gym.study.runner import CellSpec, comparison_cells
 
 ENVIRONMENT = {
     "reward": {"kind": "gain"},

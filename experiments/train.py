@@ -1,7 +1,8 @@
 """Train a meta-agent: online (play, learn, repeat), or offline on trajectories that any run wrote.
 
     python experiments/train.py --algo rlao --out runs/rlao
-    python experiments/train.py --algo sft --rows a.jsonl b.jsonl --out runs/sft
+    python experiments/train.py --algo untrained --iterations 20 --out runs/played      # only play, and keep the rows
+    python experiments/train.py --algo sft --rows runs/played/rows.jsonl --out runs/sft
     python experiments/train.py --config experiments/configs/qwen2.5-coder-7b-lora.yaml --out runs/qwen
 
 Online runs write a checkpoint after each iteration and go on from it when they are started again with the same folder.
@@ -10,32 +11,62 @@ Online runs write a checkpoint after each iteration and go on from it when they 
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from _training import DesignConfig, command_line, run
+import gymnasium as gym
 
+import w4s_gym  # noqa: F401  (registers the environments)
+from w4s_gym.algos import make_policy
 from w4s_gym.algos.base import Batch
 from w4s_gym.algos.best_of_m import BestOfM
 from w4s_gym.algos.policies.base import Policy
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.algos.trajectory import Row, read_rows, write_rows
-from w4s_gym.errors import ConfigError
+from w4s_gym.env import WorkflowDesignEnv
+from w4s_gym.errors import ConfigError, W4SError
 from w4s_gym.options import json_object
+from w4s_gym.study.config_file import command_line
 
 
 @dataclass(frozen=True)
-class TrainConfig(DesignConfig):
+class TrainConfig:
     """Train a meta-agent."""
 
-    algo: Literal["rlao", "sft", "grpo"] = "rlao"
+    env: str = "W4S-GSMSymbolic-v0"
+    """Environment id."""
+    env_options: str = '{"max_turns": 2, "validation_size": 64}'
+    """Options of `gym.make`, as JSON."""
+    policy: str = "tiny"
+    """The meta-agent: `tiny`, `hf:<name or folder>`, or, with `--algo untrained`, `openai:<model>`."""
+    policy_options: str = "{}"
+    """Options of `make_policy`, as JSON."""
+    algo: Literal["rlao", "sft", "grpo", "untrained"] = "rlao"
+    """How it learns; `untrained` only plays."""
     algo_options: str = "{}"
     """Options of the algorithm, as JSON, for instance `{"tau": 0.2, "epochs": 2}`."""
+    candidates: int = 5
+    """Candidates a turn (m)."""
+    iterations: int = 10
+    """Iterations to play and learn."""
+    seed: int = 0
     rows: tuple[Path, ...] = ()
     """Offline: files of rows to train on, all in one update; no environment is made."""
     out: Path = Path("runs/train")
     """Run folder: `rows.jsonl`, `curve.jsonl` and `state/` with the weights in `state/policy`."""
+
+    def make_policy(self) -> Policy:
+        """Make the meta-agent."""
+        return make_policy(self.policy, **json_object("policy_options", self.policy_options))
+
+    def make_env(self, policy: Policy) -> WorkflowDesignEnv:
+        """Make the environment with the prompt style that the meta-agent wants."""
+        options = {"prompt_style": policy.prompt_style, **json_object("env_options", self.env_options)}
+        env = gym.make(self.env, disable_env_checker=True, **options).unwrapped
+        assert isinstance(env, WorkflowDesignEnv)
+        return env
 
 
 def make_algorithm(config: TrainConfig, policy: Policy) -> BestOfM:
@@ -45,6 +76,10 @@ def make_algorithm(config: TrainConfig, policy: Policy) -> BestOfM:
         "run": f"{config.algo}/{config.seed}",
         **json_object("algo_options", config.algo_options),
     }
+    if config.algo == "untrained":
+        from w4s_gym.algos.rlao import Untrained
+
+        return Untrained(policy, **options)
     if config.algo == "rlao":
         from w4s_gym.algos.rlao import RLAO
 
@@ -63,7 +98,7 @@ def train_offline(config: TrainConfig) -> None:
     rows: list[Row] = []
     for file in config.rows:
         if not file.exists():
-            raise ConfigError(f"expected a file of rows; there is no {file}. Write one with experiments/collect.py")
+            raise ConfigError(f"expected a file of rows; there is no {file}. Write one with --algo untrained")
         rows += read_rows(file)
     algorithm = make_algorithm(config, config.make_policy())
     figures = algorithm.update(Batch(rows, "", 0.0))
@@ -91,7 +126,11 @@ def train_online(config: TrainConfig) -> None:
             record = {"iteration": iteration, "calls": env.ledger.usage.calls, **figures}
             with (config.out / "curve.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
-            shown = " ".join(f"{key} {record[key]:.3g}" for key in ("reward", "accuracy", "runnable", "best", "loss"))
+            shown = " ".join(
+                f"{key} {record[key]:.3g}"
+                for key in ("reward", "accuracy", "runnable", "best", "loss")
+                if key in record
+            )
             simulated = " (simulated)" if env.state.card.simulated else ""
             print(f"iteration {iteration}: {shown}{simulated}", flush=True)
     finally:
@@ -100,13 +139,18 @@ def train_online(config: TrainConfig) -> None:
 
 
 def main() -> None:
-    """Train."""
-    config = command_line(TrainConfig, __doc__ or "")
-    if config.rows:
-        train_offline(config)
-    else:
-        train_online(config)
+    """Train; errors made on purpose become one line, Ctrl-C ends quietly."""
+    try:
+        config = command_line(TrainConfig, __doc__ or "")
+        if config.rows:
+            train_offline(config)
+        else:
+            train_online(config)
+    except W4SError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; every finished iteration is on disk")
 
 
 if __name__ == "__main__":
-    run(main)
+    main()

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import tyro
-from _command import parse, run_command
-from _config import CompareConfig
-from _report import Table
-from _results import Cell, Results
-from _stats import HierarchicalBootstrap
-from _study import CellSpec, console
 
 from w4s_gym.journal import RunFolder
+from w4s_gym.study.command import parse, run_command
+from w4s_gym.study.config import CompareConfig
+from w4s_gym.study.report import Table
+from w4s_gym.study.results import Cell, Results
+from w4s_gym.study.runner import CellSpec, console
+from w4s_gym.study.stats import HierarchicalBootstrap
 
 
 @dataclass(frozen=True)

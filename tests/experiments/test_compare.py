@@ -8,16 +8,16 @@ import time
 from pathlib import Path
 from random import Random
 
-import _study as study
 import compare_algos as compare
 import pytest
-from _config import CompareConfig
 
+import w4s_gym.study.runner as study
 from w4s_gym.algos.policies.base import Sample
 from w4s_gym.algos.policies.tiny.grammar import draw_proposal
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
+from w4s_gym.study.config import CompareConfig
 
 SCRIPT = Path(compare.__file__)
 SMALL = {
@@ -218,7 +218,7 @@ def test_a_failed_cell_is_told_and_tried_again_on_resume(tmp_path, monkeypatch):
 
     path = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr("_cells.load_policy", out_of_order)
+        patch.setattr("w4s_gym.study.cells.load_policy", out_of_order)
         assert compare.main(small(path, algos=("seed", "untrained"), seeds=1)) == 1
     assert "out of order" in RunFolder.open(path).records("failure")[0]["error"]
     assert "best seed" in table(path)
@@ -298,7 +298,7 @@ def test_the_curve_over_candidates_is_the_expected_best_of_k(finished):
     """Against a count of all subsets."""
     from itertools import combinations
 
-    from _results import Results
+    from w4s_gym.study.results import Results
 
     results = Results.of_run(RunFolder.open(finished))
     cell = results.of("untrained")[0]

@@ -3,12 +3,12 @@ from random import Random
 
 import pytest
 import real_learning
-from _config import CompareConfig
 
 from w4s_gym.evaluation import EvaluationLimits
 from w4s_gym.executors.local import LocalConfig
 from w4s_gym.options import from_fields
 from w4s_gym.racing import Race, RacingRule
+from w4s_gym.study.config import CompareConfig
 
 
 def test_the_defaults_ask_a_real_model_on_enough_items_and_seeds():

@@ -7,14 +7,14 @@ import ablations
 import paper
 import pytest
 import transfer
-from _command import run_command
-from _cost import plan
 
 from w4s_gym.algos.policies.base import Sample
 from w4s_gym.algos.policies.tiny.grammar import draw_proposal
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
+from w4s_gym.study.command import run_command
+from w4s_gym.study.cost import plan
 
 SMALL = {
     "seeds": 1,

@@ -1,23 +1,21 @@
-"""The commands `collect.py` and `train.py`, and the committed configurations of other meta-agents."""
+"""The command `train.py`, and the committed configurations of other meta-agents."""
 
 import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-import collect
 import pytest
 import torch
 import train
 import yaml
-from _training import read_config
 from train import TrainConfig
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from w4s_gym.algos.policies.tiny.corpus import draw_rows
 from w4s_gym.algos.policies.tiny.model import train_tokenizer
 from w4s_gym.algos.trajectory import read_rows, write_rows
-from w4s_gym.errors import ConfigError
+from w4s_gym.study.config_file import read_config
 
 CONFIGS = Path(train.__file__).parent / "configs"
 SMALL = {"max_turns": 1, "validation_size": 2, "test_size": 2, "max_repairs": 0}
@@ -111,9 +109,11 @@ def random_llm_options(random_qwen):
 
 
 def test_rows_that_were_collected_train_any_algorithm(random_llm_options, tmp_path, monkeypatch, capsys):
-    rows = tmp_path / "rows.jsonl"
-    call(monkeypatch, collect, "--out", rows, "--iterations", 1, *random_llm_options)
-    assert [row.run for row in read_rows(rows)] == ["collect/0"] * 2
+    played = tmp_path / "played"
+    call(monkeypatch, train, "--algo", "untrained", "--out", played, "--iterations", 1, *random_llm_options)
+    rows = played / "rows.jsonl"
+    assert [row.run for row in read_rows(rows)] == ["untrained/0"] * 2
+    assert not (played / "state" / "policy").exists(), "nothing is trained"
     for algo, trained in (("rlao", 0), ("grpo", 2)):  # RLAO has nothing to learn from rows that earned the same
         out = tmp_path / algo
         call(monkeypatch, train, "--algo", algo, "--rows", rows, "--out", out, *random_llm_options)
@@ -130,11 +130,11 @@ def test_numbers_with_an_exponent_are_numbers(tmp_path):
 def test_bad_configurations_are_refused(tmp_path, monkeypatch):
     file = tmp_path / "config.yaml"
     file.write_text("polcy: tiny")
-    with pytest.raises(ConfigError, match="polic"):
-        call(monkeypatch, train, "--config", file)
-    with pytest.raises(ConfigError, match="expected a YAML file"):
-        call(monkeypatch, train, "--config", tmp_path / "nothing.yaml")
-    with pytest.raises(ConfigError, match=r"collect\.py"):
-        call(monkeypatch, train, "--rows", tmp_path / "nothing.jsonl")
-    with pytest.raises(ConfigError, match="policy_options"):
-        call(monkeypatch, collect, "--policy-options", "[1]")
+    for arguments, message in (
+        (("--config", file), "polic"),
+        (("--config", tmp_path / "nothing.yaml"), "expected a YAML file"),
+        (("--rows", tmp_path / "nothing.jsonl"), "--algo untrained"),
+        (("--policy-options", "[1]"), "policy_options"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            call(monkeypatch, train, *arguments)

@@ -1,4 +1,4 @@
-"""How fast the sandbox is, beside plain threads without isolation: `python experiments/bench_sandbox.py`.
+"""How fast the sandbox is, beside plain threads without isolation: `python experiments/bench/sandbox.py`.
 
 Prints items/s of a trivial workflow, round trips/s, and whole evaluations of 130 items x 5 calls with an executor that
 answers at once and with one that takes 200 ms a call and serves 64 calls at a time. Every figure is the best of several

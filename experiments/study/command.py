@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import tyro
-from _config import CompareConfig
-from _cost import plan
-from _study import CellSpec, check, console, run_study
 
 from w4s_gym.errors import ConfigError, W4SError
 from w4s_gym.journal import RunFolder
+from w4s_gym.study.config import CompareConfig
+from w4s_gym.study.cost import plan
+from w4s_gym.study.runner import CellSpec, check, console, run_study
 
 C = TypeVar("C", bound=CompareConfig)
 

@@ -3,7 +3,7 @@
 The server answers after 0.2 s and takes 64 calls at once, so 640 calls need at least ceil(640 / 64) x 0.2 s = 2 s.
 The whole evaluation (sandbox, executor, grading) may take 1.10 x that plus 1 s.
 
-    python experiments/bench_executor.py
+    python experiments/bench/executor.py
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from w4s_gym.ledger import Ledger
 from w4s_gym.results import Evaluation
 from w4s_gym.sandbox import Sandbox
 
-_SERVER = Path(__file__).parents[1] / "tests" / "executors" / "fault_server.py"
+_SERVER = Path(__file__).parents[2] / "tests" / "executors" / "fault_server.py"
 _WORKFLOW = '''
 def solver(agent, task):
     """Candidate {number}."""

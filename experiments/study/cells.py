@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-from _config import CompareConfig
-from _designers import Designer, Setup, find_designer
-from _schedule import Report
 
 import w4s_gym  # noqa: F401  (registers the environments)
 from w4s_gym.algos.base import Algorithm
@@ -28,6 +25,9 @@ from w4s_gym.executors.base import Usage
 from w4s_gym.measure import digest
 from w4s_gym.racing import Saving
 from w4s_gym.results import Candidate, Evaluation
+from w4s_gym.study.config import CompareConfig
+from w4s_gym.study.designers import Designer, Setup, find_designer
+from w4s_gym.study.jobs import Report
 
 TRAINING_SHARE = 0.6
 """Share of a cell's dollars that training or search may spend; the rest is for evaluation."""

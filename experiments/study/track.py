@@ -7,11 +7,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from _report import ComparisonReport, Table
-from _results import Results
-
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
+from w4s_gym.study.report import ComparisonReport, Table
+from w4s_gym.study.results import Results
 
 
 def track(results: Results, report: ComparisonReport, folder: Path, workflow: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from _results import Results
+from w4s_gym.study.results import Results
 
 
 def write_best_workflow(results: Results, path: Path) -> Path:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _results import Results
-from _stats import Estimate, HierarchicalBootstrap, cost_per_point, flip_rate, selection_optimism, wilson
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
 from w4s_gym.racing import Saving
+from w4s_gym.study.results import Results
+from w4s_gym.study.stats import Estimate, HierarchicalBootstrap, cost_per_point, flip_rate, selection_optimism, wilson
 
 
 @dataclass

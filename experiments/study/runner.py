@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-from _cells import make_environment, run_cell, run_transfer_cell
-from _config import CompareConfig
-from _designers import find_designer
-from _schedule import Failure, Job, run_jobs
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import Journal, RunFolder
+from w4s_gym.study.cells import make_environment, run_cell, run_transfer_cell
+from w4s_gym.study.config import CompareConfig
+from w4s_gym.study.designers import find_designer
+from w4s_gym.study.jobs import Failure, Job, run_jobs
 
 console = Console()
 if not console.is_terminal:

@@ -1,9 +1,9 @@
 import pytest
-from _cells import make_environment
-from _config import CompareConfig
 
 from w4s_gym.action import format_action
 from w4s_gym.racing import Saving
+from w4s_gym.study.cells import make_environment
+from w4s_gym.study.config import CompareConfig
 
 FAILS = format_action("Nothing.", 'def solver(agent, task):\n    return {"answer": "no number"}\n')
 

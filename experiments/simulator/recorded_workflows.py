@@ -1,4 +1,4 @@
-"""Workflows for a small real executor: what `check_sim.py` records and the simulator has to predict."""
+"""Workflows for a small real executor: what `check.py` records and the simulator has to predict."""
 
 from __future__ import annotations
 

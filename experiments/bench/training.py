@@ -1,6 +1,6 @@
 """Rows per second of the regression trainer against a plain one, on the same model and rows.
 
-    python experiments/bench_training.py
+    python experiments/bench/training.py
 
 The plain trainer does what published code does: every row is padded to the maximum length, and the rows of a batch are
 passed one by one. Both compute the same loss (checked here) in the same precision on the same number of threads.

@@ -1,11 +1,12 @@
 import math
 
-import _stats as s
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+
+import w4s_gym.study.stats as s
 
 
 def runs(rng, level, seeds=5, episodes=4, items=100):

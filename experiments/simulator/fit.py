@@ -3,7 +3,7 @@ r"""Makes a simulated profile out of a recorded run of a real executor: journal 
 The journal's records of kind `evaluation` (a workflow's source, and a score per item) are all it needs. The profile is
 fitted on one half of the items; the calibration error is that of the other half.
 
-    python experiments/fit_sim.py --journal runs/check_sim/journal.jsonl --benchmark ChainSum \
+    python experiments/simulator/fit.py --journal runs/check_sim/journal.jsonl --benchmark ChainSum \
         --options '{"style": "story", "size": 40}' --name smollm2-135m --out smollm2.json
 
 Afterwards the executor is `sim:smollm2.json`.

@@ -9,9 +9,10 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from _results import Results
-from _stats import HierarchicalBootstrap
 from matplotlib.ticker import MaxNLocator
+
+from w4s_gym.study.results import Results
+from w4s_gym.study.stats import HierarchicalBootstrap
 
 _WIDTH, _HEIGHT = 11.0, 4.4
 

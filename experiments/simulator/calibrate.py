@@ -1,9 +1,9 @@
 """Calibration of the simulated executors: published against simulated accuracies of hand-made workflows.
 
-`python experiments/calibrate_sim.py` runs every published hand-made workflow as a real workflow, through the sandbox
-and the evaluator, and prints published, simulated and error per cell; beside it the error of the same cell when its
-workflow was left out of the fitting (measured in process, which gives the same answers). `--fit` fits the profiles
-first and writes them.
+`python experiments/simulator/calibrate.py` runs every published hand-made workflow as a real workflow, through the
+sandbox and the evaluator, and prints published, simulated and error per cell; beside it the error of the same cell
+when its workflow was left out of the fitting (measured in process, which gives the same answers). `--fit` fits the
+profiles first and writes them.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 import tyro
-from _inprocess import InProcess
-from _published import PUBLISHED, Cell, cells
+from in_process import InProcess
 from numpy.typing import NDArray
+from published import PUBLISHED, Cell, cells
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -37,7 +37,7 @@ from w4s_gym.sandbox import Sandbox
 from w4s_gym.splits import make_split
 from w4s_gym.workflows import hand_made_workflow
 
-LEFT_OUT = Path(__file__).parent / "sim_left_out.json"
+LEFT_OUT = Path(__file__).parent / "left_out.json"
 """Domains fitted without one workflow: {profile: {benchmark: {workflow: domain}}}."""
 _PROBE, _SLOPE = 120, 250
 _FITTED_ELSEWHERE = frozenset({"direct", "code"})

@@ -7,10 +7,10 @@ from math import comb
 from typing import Any
 
 import numpy as np
-from _designers import DESIGNERS, find_designer
 
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
+from w4s_gym.study.designers import DESIGNERS, find_designer
 
 
 @dataclass(frozen=True)

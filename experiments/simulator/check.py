@@ -5,7 +5,7 @@
 2. Fits a simulated profile to every second workflow (in the order of a hash), predicts the others, and the other way
    round, so that every workflow is predicted by a profile that has not seen it.
 
-    python experiments/check_sim.py
+    python experiments/simulator/check.py
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from _inprocess import InProcess
-from _recorded_workflows import RECORDED_WORKFLOWS
+from in_process import InProcess
 from numpy.typing import NDArray
+from recorded_workflows import RECORDED_WORKFLOWS
 from rich.console import Console
 from rich.table import Table
 

@@ -6,12 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from _cells import make_environment
-from _config import CompareConfig
-from _designers import find_designer
-from _study import CellSpec
-
 from w4s_gym.executors.base import Usage
+from w4s_gym.study.cells import make_environment
+from w4s_gym.study.config import CompareConfig
+from w4s_gym.study.designers import find_designer
+from w4s_gym.study.runner import CellSpec
 
 DRY_ITEMS = 4
 """Items of the dry run."""

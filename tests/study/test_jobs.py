@@ -1,8 +1,9 @@
 import os
 import time
 
-import _schedule as schedule
 import pytest
+
+import w4s_gym.study.jobs as schedule
 
 
 def square(number, report):

@@ -1,0 +1,1 @@
+"""Studies: designers of workflows compared under the same budget, from training to tables."""
