@@ -77,7 +77,7 @@ def make_algorithm(config: TrainConfig, policy: Policy) -> BestOfM:
         **json_object("algo_options", config.algo_options),
     }
     if config.algo == "untrained":
-        from w4s_gym.algos.rlao import Untrained
+        from w4s_gym.algos.best_of_m import Untrained
 
         return Untrained(policy, **options)
     if config.algo == "rlao":
