@@ -29,6 +29,10 @@ class UnknownExecutor(ConfigError):
     """The executor's name has an unknown scheme or model."""
 
 
+class UnknownModel(UnknownExecutor):
+    """A model's file is missing or is not the official one; the message names all ways to get it."""
+
+
 class ExecutorUnavailable(W4SError):
     """The executor could not answer enough items; what it cost and what was measured so far are kept."""
 

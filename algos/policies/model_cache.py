@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -10,13 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-
-def cache_root() -> Path:
-    """Folder of everything that is made once: `W4S_CACHE_DIR`, else `w4s-gym` in the user's cache folder."""
-    chosen = os.environ.get("W4S_CACHE_DIR")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "w4s-gym"
+from w4s_gym.cache_folder import cache_root
 
 
 def make_once(name: str, build: Callable[[Path], object]) -> Path:

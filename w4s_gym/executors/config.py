@@ -94,3 +94,9 @@ class EndpointConfig:
         host = parts.hostname or ""
         port = f":{parts.port}" if parts.port else ""
         return f"{parts.scheme}://{host}{port}{parts.path}".rstrip("/")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL leads to this machine itself; no proxy can be of use then."""
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from w4s_gym.errors import ExecutorUnavailable
 from w4s_gym.executors.base import Completion, FinishReason
-from w4s_gym.executors.config import EndpointConfig
+from w4s_gym.executors.config import EndpointConfig, is_loopback
 from w4s_gym.executors.keys import redact
 from w4s_gym.executors.pool import Pool, pool_for
 from w4s_gym.usage import Usage
@@ -85,13 +85,20 @@ class Exchange:
     def __repr__(self) -> str:
         return f"Exchange({self._config.endpoint!r})"
 
-    async def post(self, model: str, body: Mapping[str, Any], config: EndpointConfig | None = None) -> Answer:
+    async def post(
+        self,
+        model: str,
+        body: Mapping[str, Any],
+        config: EndpointConfig | None = None,
+        path: str = "/chat/completions",
+    ) -> Answer:
         """Post one request and retry as long as that makes sense.
 
         Args:
             model: name of the model or of the Azure deployment.
             body: the request's body without the model.
             config: says how often and for how long to try; the exchange's own by default.
+            path: `/chat/completions`, or `/completions` for a body with a `prompt`.
 
         Raises:
             Refused: the request itself is wrong.
@@ -105,7 +112,7 @@ class Exchange:
             retry=retry_if_exception_type(_Transient), wait=course.wait, stop=course.stop, reraise=True
         )
         try:
-            return await retrying(self._attempt, model, body, pool, course)
+            return await retrying(self._attempt, path, model, body, pool, course)
         except _Transient as error:
             raise (ExecutorUnavailable if error.retry_after is None else Overloaded)(
                 f"{self._config.endpoint}: no answer after {course.attempts} attempts; the last one failed: {error}. "
@@ -119,7 +126,7 @@ class Exchange:
         if client is not None and self._loop is asyncio.get_running_loop():
             await client.close()
 
-    async def _attempt(self, model: str, body: Mapping[str, Any], pool: Pool, course: _Course) -> Answer:
+    async def _attempt(self, path: str, model: str, body: Mapping[str, Any], pool: Pool, course: _Course) -> Answer:
         from openai import APIConnectionError, APIStatusError
 
         async with pool.slot(first=course.attempts > 0) as round_:
@@ -130,7 +137,7 @@ class Exchange:
             try:
                 async with asyncio.timeout(self._config.attempt_seconds):
                     # Not `client.chat.completions.create`: it spends a millisecond a call on converting plain JSON.
-                    text = await client.post("/chat/completions", cast_to=str, body=whole)
+                    text = await client.post(path, cast_to=str, body=whole)
                 answer = _read(text, body, time.monotonic() - started, course.unanswered)
                 pool.answered()
                 return answer
@@ -162,7 +169,8 @@ class Exchange:
             common: dict[str, Any] = {
                 "max_retries": 0,
                 "timeout": self._config.attempt_seconds + 5.0,
-                "http_client": DefaultAioHttpClient(),
+                # Proxies of the environment are for what lies beyond this machine.
+                "http_client": DefaultAioHttpClient(trust_env=not is_loopback(self._config.url)),
             }
             if self._config.azure_endpoint:
                 self._client = AsyncAzureOpenAI(
@@ -280,7 +288,7 @@ def _read(content: str, body: Mapping[str, Any], seconds: float, unanswered: int
             prompt, completion = usage["prompt_tokens"], int(usage.get("completion_tokens") or 0)
             cached = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
         else:
-            prompt = sum(len(str(m.get("content", "")).encode()) for m in body["messages"]) // 4 + 1
+            prompt = sum(len(str(m.get("content", "")).encode()) for m in body.get("messages", ())) // 4 + 1
             completion, cached = sum(len(c.text.encode()) for c in completions) // 4 + 1, 0
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         start = redact(content[:80])
@@ -291,7 +299,7 @@ def _read(content: str, body: Mapping[str, Any], seconds: float, unanswered: int
 
 
 def _completion(choice: Mapping[str, Any]) -> Completion:
-    message = choice["message"]
+    message = {"content": choice["text"]} if "text" in choice else choice["message"]
     text = message.get("content") or ""
     if not isinstance(text, str):
         text = "".join(part.get("text", "") for part in text)

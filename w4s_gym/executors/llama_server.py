@@ -1,6 +1,6 @@
 """Program: serves one GGUF file with llama.cpp's OpenAI-compatible server, and dies with the process that started it.
 
-Started by `local.py` as a process of its own, so that a crash of the native code harms no run. It imports nothing of
+Started by `llama_process.py` as a process of its own, so that a crash of the native code harms no run. It imports nothing of
 this package. Argument: the settings as JSON. Output: one line, `READY <url>`; or a traceback on standard error.
 """
 
@@ -43,11 +43,13 @@ def main() -> None:
 
     params = xllamacpp.CommonParams()
     params.model.path = settings["gguf"]
-    params.model_alias = settings["alias"]
+    params.model_alias = "local"
+    if settings["adapter"]:
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(settings["adapter"], 1.0)]
     params.hostnames = ["127.0.0.1"]
     params.port = 0
-    params.n_parallel = settings["parallel"]
-    params.n_ctx = settings["context"] * settings["parallel"]
+    params.n_parallel = settings["slots"]
+    params.n_ctx = settings["context"] * settings["slots"]
     params.cpuparams.n_threads = settings["threads"]
     params.cpuparams_batch.n_threads = settings["threads"]
     params.cpuparams.poll = 0  # waiting threads sleep: spinning starves everybody on a busy machine
