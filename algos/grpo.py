@@ -98,7 +98,6 @@ class GRPO(BestOfM):
             return {"loss": 0.0, **figures}
         with _quiet():
             loss = self._make_trainer(fitting).train().training_loss
-        self._trained.weights_changed()
         self.progress = replace(self.progress, updates=self.progress.updates + 1)
         return {"loss": float(loss), **figures}
 

@@ -98,7 +98,6 @@ class RegressionAgent(BestOfM):
         teaches = self.teaches([row for row, _ in chosen])
         figures = self.trainer.fit([text for _, text in chosen] if teaches else [], seed)
         self._earlier += batch.rows
-        self._trained.weights_changed()
         self.progress = replace(self.progress, updates=self.progress.updates + 1)
         return {**figures, "rows_masked": float(sum(row.reward is None for row in batch.rows))}
 

@@ -97,8 +97,8 @@ _BY_FILE = {model.file: model for model in MODELS.values()}
 def find_model(name: str) -> Path:
     """Return the GGUF file of a known name, or the one at a path.
 
-    A name is looked for in the folder `W4S_MODEL_DIR`, in the package that ships it, and on the hub (which keeps what it
-    has fetched). The first file found must be the official one; so must a file at a path that bears an official name.
+    A name is looked for in the folder `W4S_MODEL_DIR`, in the package that ships it, and on the hub (which keeps what
+    it has fetched). The first file found must be the official one; so must a file at a path with an official name.
 
     Raises:
         UnknownModel: there is no such file, or it is not the official one.
@@ -167,8 +167,8 @@ def _verify(path: Path, model: KnownModel) -> None:
     digest = file_hash(path)
     if digest != model.sha256:
         raise UnknownModel(
-            f"{path}: {expected}; got SHA-256 {digest}: another file, or a damaged one (remove it, or rename it if it is "
-            f"a model of your own). Ways to get it: {model.ways()}"
+            f"{path}: {expected}; got SHA-256 {digest}: another file, or a damaged one (remove it, or rename it "
+            f"if it is a model of your own). Ways to get it: {model.ways()}"
         )
 
 

@@ -58,6 +58,9 @@ class HFConfig:
     """Optimizer steps in which the learning rate rises, likewise."""
     tau: float = 0.4
     """Temperature of RLAO's weights exp(reward / tau), likewise."""
+    sampler: str = "auto"
+    """Who samples: `transformers`; `llama.cpp` (needs LoRA and a GGUF file as the base); the base URL of a vLLM server
+    (needs LoRA). `auto`: llama.cpp where it can on a CPU, else transformers."""
     rows_per_pass: int = 64
     """Samples that are generated together; more are cut into several passes."""
 
@@ -125,14 +128,7 @@ class HFPolicy:
         Raises:
             ConfigError: a conversation leaves no room in the model's context.
         """
-        prompts = [self.codec.prompt(conversation) for conversation in conversations]
-        for prompt in prompts:
-            if len(prompt) + self.config.max_new_tokens > self.context:
-                raise ConfigError(
-                    f"{self.name}: a conversation of {len(prompt)} tokens and max_new_tokens="
-                    f"{self.config.max_new_tokens} pass the model's context of {self.context}; lower max_new_tokens, "
-                    "use prompt_style='compact' or a shorter window"
-                )
+        prompts = self._prompts(conversations)
         jobs: list[tuple[list[int], int]] = []
         seen: dict[tuple[int, ...], int] = {}
         for prompt in prompts:
@@ -146,9 +142,6 @@ class HFPolicy:
             part = order[start : start + self.config.rows_per_pass]
             samples.update(zip(part, self._generate([jobs[i] for i in part]), strict=True))
         return [[samples[i * m + j] for j in range(m)] for i in range(len(prompts))]
-
-    def weights_changed(self) -> None:
-        """Called after every change of the weights, for policies that are sampled from elsewhere."""
 
     def save(self, folder: Path) -> None:
         """Write weights (only the adapters of a LoRA policy) and tokenizer."""
@@ -179,7 +172,18 @@ class HFPolicy:
             unexpected = list(result.unexpected_keys)
         if unexpected:
             raise ConfigError(f"{file} holds weights of another model, for instance {unexpected[:3]}")
-        self.weights_changed()
+
+    def _prompts(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
+        """Tokens of the conversations; refuses those that leave no room to write."""
+        prompts = [self.codec.prompt(conversation) for conversation in conversations]
+        for prompt in prompts:
+            if len(prompt) + self.config.max_new_tokens > self.context:
+                raise ConfigError(
+                    f"{self.name}: a conversation of {len(prompt)} tokens and max_new_tokens="
+                    f"{self.config.max_new_tokens} pass the model's context of {self.context}; lower max_new_tokens, "
+                    "use prompt_style='compact' or a shorter window"
+                )
+        return prompts
 
     def _with_adapters(self, base: Any) -> Any:
         if not self.config.lora_rank:

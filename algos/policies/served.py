@@ -1,95 +1,125 @@
-"""A trainable policy whose sampling is done by an OpenAI-compatible server (vLLM) with the same base model.
+"""Policies that are trained here and sampled by a server with the same base model.
 
-Training changes LoRA adapters only. Before the next sampling they are written to a folder and loaded into the server
-under a new name, so that no text comes from weights that are out of date.
+Training changes LoRA adapters only. Before a server writes anything, the hash of the adapters' present values is
+compared with that of the ones it has; when they differ it gets the new ones first, so no text comes from weights that
+are out of date.
 """
 
 from __future__ import annotations
 
-import json
-import tempfile
-import urllib.error
-import urllib.request
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from w4s_gym._loop import run_sync
 from w4s_gym.algos.policies.base import Sample
-from w4s_gym.algos.policies.endpoint import OpenAIConfig, OpenAIPolicy
+from w4s_gym.algos.policies.gguf_adapter import adapters_hash
 from w4s_gym.algos.policies.hf import HFConfig, HFPolicy
-from w4s_gym.errors import ConfigError, ExecutorUnavailable
+from w4s_gym.algos.seeding import derive_seed
+from w4s_gym.errors import ConfigError
+from w4s_gym.executors.base import Completion
 from w4s_gym.messages import Message
 
-_SECONDS = 120.0
+
+@dataclass(frozen=True)
+class Order:
+    """Texts that are asked for in one exchange."""
+
+    prompt: Sequence[int]
+    """Tokens."""
+    n: int
+    """Number of texts; they share the reading of the prompt."""
+    seed: int
+    """Of the first text; text i has the seed `seed + i`."""
 
 
 class ServedPolicy(HFPolicy):
-    """Trains here, samples there.
+    """Trains here, samples there. Subclasses know one kind of server.
 
-    The server must accept adapters at run time: `VLLM_ALLOW_RUNTIME_LORA_UPDATING=True vllm serve <model>
-    --enable-lora`. It must see the same file system.
+    Prompts are sent as tokens, by the completions route of the OpenAI protocol, so that the server reads exactly what
+    the trainer trains on, and samples from the model's own distribution: only `temperature` and `top_p` change it.
     """
 
-    def __init__(self, source: str | Path, name: str, config: HFConfig, server: str, folder: str = "") -> None:
+    def __init__(self, source: str | Path, name: str, config: HFConfig) -> None:
         """Load the trained side.
 
         Args:
             source: as for `HFPolicy`; the server serves the same model.
             name: name in tables.
             config: options; `lora_rank` must be above 0.
-            server: base URL, for instance `http://localhost:8000/v1`.
-            folder: where adapters are written for the server (default: a new temporary folder).
 
         Raises:
             ConfigError: the options do not train adapters.
         """
         if not config.lora_rank:
-            raise ConfigError("expected lora_rank above 0: a server can only be sent adapters, not full weights")
+            raise ConfigError(
+                f"{name}: expected lora_rank above 0, since a server can only be sent adapters, not full "
+                "weights; got 0. With sampler='transformers' all weights can be trained"
+            )
         super().__init__(source, name, config)
-        self._server = server.rstrip("/")
-        self._folder = Path(folder or tempfile.mkdtemp(prefix="w4s-adapters-"))
-        self._version = 0
-        self._served: OpenAIPolicy | None = None
-        self._loaded = ""
-
-    def weights_changed(self) -> None:
-        """The adapters in the server are out of date from now on."""
-        self._served = None
+        self._served = ""
 
     def sample(self, conversations: Sequence[Sequence[Message]], m: int, seed: int) -> list[list[Sample]]:
-        """Write `m` texts for each conversation; the server's continuous batching does the work.
+        """Write `m` texts for each conversation (see `Policy.sample`).
 
         Raises:
+            ConfigError: a conversation leaves no room in the model's context.
             ExecutorUnavailable: the server could not be asked, or refused the adapters.
         """
-        if self._served is None:
-            self._served = self._send_adapters()
-        return self._served.sample(conversations, m, seed)
+        prompts = self._prompts(conversations)
+        self._prepare(max(len(prompt) for prompt in prompts) + self.config.max_new_tokens)
+        version = adapters_hash(self.model)
+        if version != self._served:
+            self._send_adapters(version)
+            self._served = version
+        wanted: dict[tuple[int, ...], list[int]] = {}
+        for place, prompt in enumerate(prompts):
+            wanted.setdefault(tuple(prompt), []).append(place)
+        orders, owners = [], []
+        for prompt, places in wanted.items():
+            # The same conversation twice in one call means two independent sets of samples.
+            first = derive_seed(seed, " ".join(map(str, prompt))) % 2**30
+            total = m * len(places)
+            for start in range(0, total, self._most):
+                count = min(self._most, total - start)
+                orders.append(Order(prompt, count, first + start))
+                owners += [(places[i // m], i % m) for i in range(start, start + count)]
+        texts = [text for reply in run_sync(self._ask_all(orders)) for text in reply]
+        samples = {owner: self._sample(text, len(prompts[owner[0]])) for owner, text in zip(owners, texts, strict=True)}
+        return [[samples[place, i] for i in range(m)] for place in range(len(prompts))]
 
-    def _send_adapters(self) -> OpenAIPolicy:
-        self._version += 1
-        name = f"w4s-{self._version}"
-        target = (self._folder / name).resolve()
-        self.model.save_pretrained(target)
-        self._post("load_lora_adapter", {"lora_name": name, "lora_path": str(target)})
-        if self._loaded:
-            self._post("unload_lora_adapter", {"lora_name": self._loaded})
-        self._loaded = name
-        endpoint = {"base_url": self._server}
-        options = OpenAIConfig(self.config.temperature, self.config.max_new_tokens, self.config.prompt_style, endpoint)
-        return OpenAIPolicy(f"openai:{name}", options)
+    @property
+    @abstractmethod
+    def _most(self) -> int:
+        """Most texts of one exchange."""
 
-    def _post(self, method: str, body: dict[str, str]) -> None:
-        request = urllib.request.Request(
-            f"{self._server}/{method}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=_SECONDS):
-                return
-        except urllib.error.HTTPError as error:
-            detail = error.read().decode(errors="replace")[:300]
-            raise ExecutorUnavailable(
-                f"{request.full_url} refused the adapters ({error.code}): {detail}. Start the server with "
-                "--enable-lora, --max-lora-rank of at least lora_rank, and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
-            ) from error
-        except OSError as error:
-            raise ExecutorUnavailable(f"no answer from {request.full_url}: {error}; is the server running?") from error
+    def _prepare(self, context: int) -> None:
+        """Get ready for conversations that take up to `context` tokens with what is written."""
+
+    @abstractmethod
+    def _send_adapters(self, version: str) -> None:
+        """Make the server use the present adapters from now on, whose hash is `version`."""
+
+    @abstractmethod
+    async def _ask_all(self, orders: Sequence[Order]) -> list[Sequence[Completion]]:
+        """Return the texts of each order."""
+
+    def _body(self, order: Order) -> Mapping[str, Any]:
+        """The body of `POST /completions`; what would bend the distribution by default is switched off."""
+        return {
+            "prompt": list(order.prompt),
+            "n": order.n,
+            "seed": order.seed,
+            "max_tokens": self.config.max_new_tokens,
+            "temperature": self.config.temperature,
+            "top_p": self.config.top_p,
+            "top_k": -1,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+        }
+
+    def _sample(self, completion: Completion, prompt_tokens: int) -> Sample:
+        truncated = completion.finish_reason == "length"
+        return Sample(completion.text, truncated, prompt_tokens, len(self.codec.target(completion.text, truncated)))

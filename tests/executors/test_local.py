@@ -46,7 +46,7 @@ def test_an_unknown_name_says_what_is_known(tmp_path):
 def test_without_llama_cpp_the_error_says_how_to_install_it(monkeypatch, tmp_path):
     (tmp_path / "x.gguf").touch()
     monkeypatch.setattr("w4s_gym.executors.llama_process.importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match="pip install xllamacpp"):
+    with pytest.raises(ConfigError, match=r"w4s-gym\[local\]"):
         make_executor(f"local:{tmp_path / 'x.gguf'}")
 
 

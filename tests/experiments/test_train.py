@@ -53,7 +53,7 @@ def smaller(path, model, folder):
     """The committed configuration, with a random model in place of the large one and no server."""
     config = read_config(TrainConfig, path)
     options = json.loads(config.policy_options)
-    options.pop("server", None)
+    options.pop("sampler", None)
     changes = {
         "env": "W4S-GSMSymbolic-v0",
         "env_options": {**json.loads(config.env_options), **SMALL, "executor": "sim:gpt-4o-mini"},

@@ -57,9 +57,7 @@ class LlamaServer:
             ConfigError: llama.cpp is not installed.
         """
         if importlib.util.find_spec("xllamacpp") is None:
-            raise ConfigError(
-                f"{settings.gguf} needs llama.cpp: pip install 'w4s-gym[local]' (or pip install xllamacpp)"
-            )
+            raise ConfigError(f"serving {settings.gguf} needs llama.cpp: pip install 'w4s-gym[local]'")
         self.settings = settings
         self._shared = shared
         self._process: _Process | None = None
@@ -81,8 +79,8 @@ class LlamaServer:
                     raise
                 if start == _STARTS - 1:
                     raise ServerEnded(
-                        f"llama.cpp ended {_STARTS} times while it was asked (exit code {process.code}; -9: killed, for "
-                        f"instance for want of memory): {error}",
+                        f"llama.cpp ended {_STARTS} times while it was asked (exit code {process.code}; -9: killed, "
+                        f"for instance for want of memory): {error}",
                         error.usage,
                     ) from error
         raise AssertionError("the last start returns or raises")

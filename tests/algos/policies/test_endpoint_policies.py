@@ -3,8 +3,10 @@
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+import torch
 
 from w4s_gym.algos import make_policy
 from w4s_gym.errors import ExecutorUnavailable
@@ -23,8 +25,11 @@ def server():
                 self.reply(400 if seen["refuse"] else 200, {"message": "no adapters here"})
                 return
             seen["requests"].append(body)
-            text = f"{body['model']}: {body['messages'][-1]['content']}"
-            choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "length"}
+            if self.path.endswith("/chat/completions"):
+                text = f"{body['model']}: {body['messages'][-1]['content']}"
+                choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "length"}
+            else:
+                choice = {"text": f"{body['model']}: {len(body['prompt'])}", "finish_reason": "length"}
             choices = [{"index": i, **choice} for i in range(body.get("n") or 1)]
             usage = {"prompt_tokens": 3, "completion_tokens": 7 * len(choices), "total_tokens": 3 + 7 * len(choices)}
             self.reply(200, {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"],
@@ -62,23 +67,39 @@ def test_an_endpoint_writes_m_texts_for_each_conversation(server):
     policy.close()
 
 
-def test_a_served_policy_sends_its_adapters_before_it_samples_and_after_each_change(server, random_llm):
+def test_a_served_policy_sends_its_adapters_before_it_samples_and_after_each_change_and_only_then(server, random_llm):
     url, seen = server
-    policy = make_policy(f"hf:{random_llm}", lora_rank=2, max_new_tokens=7, server=url)
-    assert policy.sample([ask("one")], 2, seed=0)[0][0].text == "w4s-1: one"
+    policy = make_policy(f"hf:{random_llm}", lora_rank=2, max_new_tokens=7, sampler=url)
+    first = [s.text for s in policy.sample([ask("one")], 2, seed=0)[0]]
     policy.sample([ask("two")], 1, seed=0)
-    assert [(method, body["lora_name"]) for method, body in seen["adapters"]] == [("load_lora_adapter", "w4s-1")]
-    policy.weights_changed()
-    assert policy.sample([ask("one")], 1, seed=0)[0][0].text == "w4s-2: one"
-    assert [(method, body["lora_name"]) for method, body in seen["adapters"][1:]] == [
-        ("load_lora_adapter", "w4s-2"),
-        ("unload_lora_adapter", "w4s-1"),
-    ]
+    (loaded,) = seen["adapters"]
+    assert loaded[0] == "load_lora_adapter" and (Path(loaded[1]["lora_path"]) / "adapter_model.safetensors").is_file()
+    old = loaded[1]["lora_name"]
+    assert first == [f"{old}: {len(policy.codec.prompt(ask('one')))}"] * 2
+    with torch.no_grad():
+        policy.model.base_model.model.model.layers[0].self_attn.q_proj.lora_B["default"].weight[0, 0] += 1e-3
+    assert not policy.sample([ask("one")], 1, seed=0)[0][0].text.startswith(old)
+    (_, load), (method, unload) = seen["adapters"][1:]
+    assert load["lora_name"] != old and (method, unload["lora_name"]) == ("unload_lora_adapter", old)
+
+
+def test_a_served_policy_asks_for_the_tokens_that_it_trains_on_and_for_the_undistorted_distribution(server, random_llm):
+    url, seen = server
+    policy = make_policy(f"hf:{random_llm}", lora_rank=2, max_new_tokens=7, temperature=0.7, sampler=url)
+    samples = policy.sample([ask("one"), ask("two"), ask("one")], 3, seed=0)
+    assert [len(group) for group in samples] == [3, 3, 3]
+    assert all(s.truncated and s.prompt_tokens == len(policy.codec.prompt(ask("one"))) for s in samples[0])
+    one, two = sorted(seen["requests"], key=lambda body: -body["n"])
+    assert (one["prompt"], one["n"]) == (policy.codec.prompt(ask("one")), 6)  # the same twice: other samples
+    assert (two["prompt"], two["n"]) == (policy.codec.prompt(ask("two")), 3)
+    assert one["seed"] != two["seed"]
+    switched_off = {"temperature": 0.7, "top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+    assert switched_off.items() <= one.items()
 
 
 def test_a_server_without_adapters_is_named(server, random_llm):
     url, seen = server
     seen["refuse"] = True
-    policy = make_policy(f"hf:{random_llm}", lora_rank=2, max_new_tokens=7, server=url)
+    policy = make_policy(f"hf:{random_llm}", lora_rank=2, max_new_tokens=7, sampler=url)
     with pytest.raises(ExecutorUnavailable, match="--enable-lora"):
         policy.sample([ask("one")], 1, seed=0)

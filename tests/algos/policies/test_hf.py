@@ -123,7 +123,9 @@ def test_a_model_without_a_chat_template_gets_a_plain_one(random_llm, tmp_path):
         ("hf:/no/such/folder", {}, "could not load"),
         ("hf:x", {"temperatur": 1}, "temperatur"),
         ("hf:x", {"temperature": -1}, "temperature >= 0"),
-        ("hf:x", {"server": "http://localhost:1/v1"}, "lora_rank"),
+        ("hf:x", {"sampler": "http://localhost:1/v1"}, "lora_rank"),
+        ("hf:x", {"sampler": "http//localhost"}, "base URL"),
+        ("hf:x", {"sampler": "llama.cpp"}, "GGUF file"),
         ("openai:gpt-4o-mini", {}, "OPENAI_API_KEY"),
     ],
 )
