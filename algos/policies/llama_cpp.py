@@ -88,7 +88,7 @@ class LlamaCppPolicy(ServedPolicy):
         # transformers and vLLM scale by the temperature before they cut the nucleus; llama.cpp would do it after.
         body = {**self._body(order), "samplers": ["temperature", "top_p"], "cache_prompt": True}
         try:
-            return (await exchange.post("local", body, "/completions")).completions
+            return (await exchange.post("local", body, path="/completions")).completions
         except Refused as error:
             raise ExecutorUnavailable(f"llama.cpp refuses to sample: {error}") from error
         finally:

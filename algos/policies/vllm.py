@@ -69,7 +69,7 @@ class VLLMPolicy(ServedPolicy):
 
     async def _ask(self, order: Order) -> Sequence[Completion]:
         try:
-            answer = await self._exchange.post(self._loaded, self._body(order), "/completions")
+            answer = await self._exchange.post(self._loaded, self._body(order), path="/completions")
         except Refused as error:
             raise ExecutorUnavailable(f"{self._server} refuses to sample: {error}") from error
         return answer.completions

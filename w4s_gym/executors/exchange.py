@@ -90,6 +90,7 @@ class Exchange:
         model: str,
         body: Mapping[str, Any],
         config: EndpointConfig | None = None,
+        *,
         path: str = "/chat/completions",
     ) -> Answer:
         """Post one request and retry as long as that makes sense.
