@@ -10,9 +10,9 @@ from w4s_gym.algos.policies.base import Sample
 from w4s_gym.algos.trajectory import Row
 from w4s_gym.benchmark import AnswerKind
 from w4s_gym.env import WorkflowDesignEnv
+from w4s_gym.feedback import failed_results, failure_cases, list_cases
 from w4s_gym.messages import Message
 from w4s_gym.prompts import opening_messages
-from w4s_gym.quoting import quoted
 from w4s_gym.results import Evaluation
 from w4s_gym.sandbox.types import ErrorReport
 from w4s_gym.state import Attempt
@@ -35,16 +35,9 @@ def ran(evaluation: Evaluation) -> bool:
 
 def failure_log(env: WorkflowDesignEnv, evaluation: Evaluation, count: int, random: Random) -> str:
     """Describe `count` random validation items that a workflow got wrong."""
-    items = {item.id: item for item in env.split.validation}
-    failed = [r for r in evaluation.scored if r.score < 1.0]
-    lines = []
-    for result in random.sample(failed, min(count, len(failed))):
-        item = items[result.item_id]
-        answer = result.answer if result.status == "ok" else result.error.text() if result.error else result.status
-        # A program that solves a code item is not shown: the hidden tests grade it.
-        gold = "a program that passes the hidden tests" if item.kind == "code" else str(item.gold)
-        lines.append(f"- Question: {item.task[:600]}\n  Answer: {quoted(answer, 200)}\n  Correct answer: {gold[:200]}")
-    return "\n".join(lines) or "(none)"
+    failed = failed_results(evaluation)
+    chosen = random.sample(failed, min(count, len(failed)))
+    return list_cases(failure_cases(env.benchmark, env.split.validation, chosen)) or "(none)"
 
 
 def compact_request(

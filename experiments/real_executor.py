@@ -22,6 +22,7 @@ from rich.table import Table
 
 import w4s_gym.envs  # noqa: F401  (registers the benchmarks)
 from w4s_gym.benchmark import Benchmark, Item, get_benchmark
+from w4s_gym.episode import Episode
 from w4s_gym.evaluation import EvaluationLimits, Evaluator
 from w4s_gym.executors import make_executor
 from w4s_gym.ledger import Ledger
@@ -160,7 +161,7 @@ async def evaluate(
     started = time.monotonic()
     try:
         evaluator = Evaluator(benchmark, executor, sandbox, limits)
-        evaluation = await evaluator.evaluate(_HEAD + WORKFLOWS[name], items, 0, Ledger("run"))
+        evaluation = await evaluator.evaluate(_HEAD + WORKFLOWS[name], items, Episode(0, Ledger("run")))
     finally:
         await executor.close()
     return evaluation, time.monotonic() - started

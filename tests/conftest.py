@@ -87,10 +87,8 @@ def action_right_in(share: int) -> str:
 
 
 @pytest.fixture
-def scripted(monkeypatch: pytest.MonkeyPatch) -> ScriptedExecutor:
-    executor = ScriptedExecutor()
-    monkeypatch.setattr("w4s_gym.env.make_executor", lambda *args, **kwargs: executor)
-    return executor
+def scripted() -> ScriptedExecutor:
+    return ScriptedExecutor()
 
 
 @pytest.fixture
@@ -98,8 +96,8 @@ def toy_env(scripted: ScriptedExecutor):
     """Makes environments of the toy benchmark on the scripted executor and closes them."""
     made: list[WorkflowDesignEnv] = []
 
-    def make(**options: Any) -> WorkflowDesignEnv:
-        env = WorkflowDesignEnv("Toy", "scripted", **options)
+    def make(benchmark: str = "Toy", **options: Any) -> WorkflowDesignEnv:
+        env = WorkflowDesignEnv(benchmark, scripted, **options)
         made.append(env)
         return env
 

@@ -6,6 +6,7 @@ import pytest
 
 from w4s_gym.agent import AgentHost, RunBudgetExceeded, full_answer
 from w4s_gym.benchmark import Item
+from w4s_gym.episode import Episode
 from w4s_gym.executors.base import ChatReply, Completion
 from w4s_gym.ledger import Caps, Ledger
 from w4s_gym.sandbox.types import PROGRAM_LIMITS, WorkflowCallError
@@ -32,7 +33,7 @@ class Scripted:
 
 
 def host(executor, ledger=None):
-    return AgentHost(Item("i", "task", "4"), executor, None, ledger or Ledger("item"), 7, PROGRAM_LIMITS)
+    return AgentHost(Item("i", "task", "4"), executor, None, Episode(7, ledger or Ledger("item")), PROGRAM_LIMITS)
 
 
 def call(agent, method, **arguments):

@@ -1,12 +1,15 @@
 import dataclasses
 import json
+import threading
 
 import gymnasium as gym
 import pytest
 from gymnasium.utils.env_checker import check_env
 
 from w4s_gym._loop import run_sync
+from w4s_gym.benchmark import get_benchmark, register_benchmark
 from w4s_gym.env import WorkflowDesignEnv
+from w4s_gym.episode import Episode
 from w4s_gym.errors import (
     ConfigError,
     ExecutorUnavailable,
@@ -15,6 +18,8 @@ from w4s_gym.errors import (
     UnknownBenchmark,
     UnknownExecutor,
 )
+from w4s_gym.evaluation import EvaluationLimits, Evaluator
+from w4s_gym.registration import register_environments
 from w4s_gym.wrappers import FoldRepairs
 
 BROKEN = "Try.\n\n```python\ndef solver(agent, task):\n    x = 1\n    return undefined_name\n```"
@@ -101,8 +106,10 @@ def test_candidates_are_tried_without_advancing(toy_env, right_in):
     assert env.state is state
     assert [c.status for c in candidates] == ["evaluated", "evaluated", "needs_repair", "evaluated"]
     assert [c.reward for c in candidates] == [0.0, 1.0, None, 1.0]
+    assert [c.new_best for c in candidates] == [False, True, False, True]
     _, reward, _, _, _ = env.advance(candidates[1])
     assert reward == 1.0 and env.state.accuracy == candidates[1].accuracy
+    assert env.step(right_in(8))[4]["evaluation"]["new_best"] is False
 
 
 def test_best_of_m_repairs_and_advances_with_the_best(toy_env, right_in):
@@ -254,14 +261,36 @@ def test_journal_has_every_evaluation(toy_env, right_in, tmp_path):
     ("options", "words"),
     [
         ({"max_turns": 0}, "max_turns"),
-        ({"prompt_style": "short"}, "'full' or 'compact'"),
+        ({"prompt_style": "short"}, "'full', 'compact'; got 'short'"),
         ({"reward": {"tier": 1}}, "kind, floor"),
         ({"limits": {"cpu": 1}}, "known fields"),
         ({"budget": {"euros": 1}}, "calls, tokens, dollars"),
         ({"seed_workflows": ["indirect"]}, "one or more of direct; got"),
-        ({"seed_workflows": [["direct"]]}, "one or more of direct; got"),
+        ({"seed_workflows": [["direct"]]}, "a list of texts or None; got"),
         ({"seed_workflows": []}, "one or more"),
         ({"seed_workflows": "direct"}, "a list"),
+        ({"validation_size": -3}, "validation_size.*at least 1; got -3"),
+        ({"test_size": 0}, "test_size"),
+        ({"validation_size": "8"}, "a whole number or None; got '8'"),
+        ({"split_seed": 1.5}, "split_seed"),
+        ({"split": "random"}, "'seeded', 'published'"),
+        ({"self_test": "no"}, "true or false; got 'no'"),
+        ({"max_turn": 3}, "did you mean 'max_turns'"),
+        ({"foo": 1}, "unknown 'foo'.*validation_size"),
+        ({"budget": {"calls": -1}}, "at least 0"),
+        ({"limits": {"coverage": 2}}, "coverage"),
+        ({"limits": {"run": {"cpu_second": 2}}}, r"limits\.run: unknown 'cpu_second', did you mean 'cpu_seconds'"),
+        ({"limits": {"run": {"memory_mb": "1G"}}}, "memory_mb: expected a whole number"),
+        ({"racing": {"look_evry": 4}}, "look_every"),
+        ({"racing": 4}, "expected an object"),
+        ({"sandbox": {"require": "L9"}}, "require"),
+        ({"executor_config": "x"}, "an object"),
+        ({"executor_config": {"temperature": 0}}, "unknown 'temperature'"),
+        ({"executor": "sim:gpt-9"}, "gpt-4o-mini"),
+        ({"executor": "openai"}, "openai:<model>"),
+        ({"executor": "record:x.jsonl@nonsense"}, "nonsense"),
+        ({"executor": 3}, "an Executor; got 3"),
+        ({"journal": "no/such/folder/journal.jsonl"}, "a folder that exists"),
     ],
 )
 def test_bad_options_are_named(options, words):
@@ -280,15 +309,51 @@ def test_an_episode_starts_with_the_chosen_seeds_only():
 def test_unknown_names(toy_env):
     with pytest.raises(UnknownBenchmark, match="MGSM"):
         WorkflowDesignEnv("Nothing")
-    with pytest.raises(ConfigError, match="no option of this benchmark"):
-        toy_env(language="en").reset(seed=0)
+    with pytest.raises(ConfigError, match="unknown 'language'"):
+        toy_env(language="en")
+    with pytest.raises(ConfigError, match="unknown 'langage', did you mean 'language'"):
+        WorkflowDesignEnv("MGSM", langage="de")
+    with pytest.raises(ConfigError, match="language: expected a text"):
+        WorkflowDesignEnv("MGSM", language=3)
     with pytest.raises(ProtocolError, match="reset"):
         toy_env().step("x")
 
 
 def test_unknown_executor():
     with pytest.raises(UnknownExecutor, match="sim:"):
-        WorkflowDesignEnv("Toy", "nonsense").reset(seed=0)
+        WorkflowDesignEnv("Toy", "nonsense")
+
+
+def test_an_executor_object_of_ones_own_serves_several_environments_and_is_left_open(scripted, right_in):
+    closed = []
+
+    async def close():
+        closed.append(True)
+
+    scripted.lock, scripted.close = threading.Lock(), close  # clients hold what cannot be copied
+    register_environments()
+    for _ in range(2):
+        env = gym.make("W4S-Toy-v0", executor=scripted, max_turns=1)
+        env.reset(seed=1)
+        assert env.step(right_in(9))[1] == 1.0
+        assert env.unwrapped.state.card.executor == "scripted"
+        env.close()
+    assert scripted.requests and not closed
+    with pytest.raises(ConfigError, match="executor_config"):
+        gym.make("W4S-Toy-v0", executor=scripted, executor_config={"cache": "off"})
+
+
+def test_nothing_is_opened_before_it_is_used_and_all_is_closed(toy_env, right_in, tmp_path):
+    path = tmp_path / "journal.jsonl"
+    env = toy_env(journal=str(path))
+    assert not path.exists()
+    env.close()
+    env.reset(seed=1)
+    written = path.read_text()
+    env.close()
+    path.rename(tmp_path / "moved.jsonl")
+    env.reset(seed=1)
+    assert path.read_text() == written, "a closed journal is opened anew"
 
 
 def test_close_twice_and_go_on(toy_env, right_in):
@@ -346,21 +411,19 @@ def test_fold_repairs_makes_one_step(toy_env, right_in):
 
 
 def test_questions_of_a_confidential_benchmark_stay_out_of_prompts(toy_env, right_in):
-    env = toy_env(feedback_cases=40)
-    env._benchmark = dataclasses.replace(env._benchmark, confidential=True)
+    register_benchmark("ToySecret", lambda: dataclasses.replace(get_benchmark("Toy"), confidential=True))
+    env = toy_env("ToySecret", feedback_cases=40)
     texts = [json.dumps(env.reset(seed=1)), json.dumps(env.step(right_in(4)))]
     assert not any(item.task in text for item in env.split.validation for text in texts)
 
 
 def test_grader_that_cannot_run_is_no_wrong_answer(toy_env, right_in):
-    env = toy_env()
-
     async def broken(item, answer, run_tests):
         raise SandboxUnavailable("no tests can run here")
 
-    env._benchmark = dataclasses.replace(env._benchmark, grade=broken)
+    register_benchmark("ToyUngraded", lambda: dataclasses.replace(get_benchmark("Toy"), grade=broken))
     with pytest.raises(ExecutorUnavailable):
-        env.reset(seed=1)
+        toy_env("ToyUngraded").reset(seed=1)
 
 
 def test_public_examples_run_with_the_prompt_in_front():
@@ -374,7 +437,8 @@ def test_public_examples_run_with_the_prompt_in_front():
         "    bad = agent.exec_test('def ' + entry_point + '(*a):\\n    return object', entry_point)\n"
         '    return {"answer": str(good["result"]) + str(bad["result"]) + bad["feedback"]}\n'
     )
-    result = run_sync(env._measurer._evaluator.run_item(workflow, item, 0, env.ledger))
+    evaluator = Evaluator(env.benchmark, env.executor, env.sandbox, EvaluationLimits())
+    result = run_sync(evaluator.run_item(workflow, item, Episode(0, env.ledger)))
     env.close()
     assert result.answer.startswith("TrueFalse"), result
     assert "public example fails" in result.answer

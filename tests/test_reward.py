@@ -43,6 +43,15 @@ def test_the_gain_grades_every_accuracy_also_over_a_best_of_nothing(v, best, las
     assert rule(v, 0.0, 0.0) == v
 
 
+@pytest.mark.parametrize("floor", [None, 0.4])
+@pytest.mark.parametrize("kind", ["tiers", "relative", "gain"])
+@given(v=accuracy, best=accuracy)
+def test_a_new_best_is_what_earns_the_most(kind, floor, v, best):
+    rule = RewardRule(kind, floor)
+    reward = rule(v, best, best)
+    assert rule.is_new_best(v, best) == (reward == 1.0 if kind == "tiers" else reward > 0)
+
+
 @given(accuracy, accuracy, accuracy)
 @pytest.mark.parametrize(
     "rule", [RewardRule(), RewardRule(floor=0.3), RewardRule(kind="relative"), RewardRule(kind="gain")], ids=str

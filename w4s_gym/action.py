@@ -52,6 +52,17 @@ def parse_action(action: str) -> ParsedAction:
     return ParsedAction(analysis, block.source)
 
 
+def clean_action(action: str) -> str:
+    """Replace lone surrogates, which can neither be written to a file nor sent to the sandbox.
+
+    Raises:
+        TypeError: not a text.
+    """
+    if not isinstance(action, str):
+        raise TypeError(f"expected an action of type str; got {type(action).__name__}: {action!r:.80}")
+    return action.encode("utf-8", "replace").decode("utf-8")
+
+
 def format_action(analysis: str, workflow: str) -> str:
     """Write an action the way `parse_action` reads it."""
     return f"{analysis.strip()}\n\n{fences.fenced(workflow)}"

@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from w4s_gym.benchmark import Item
+from w4s_gym.episode import Episode
 from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable, RequestRefused
 from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Executor
 from w4s_gym.json_reply import parse_json_object
-from w4s_gym.ledger import Ledger, ask
+from w4s_gym.ledger import ask
 from w4s_gym.reply_format import reply_format
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.sandbox.inside import tools
@@ -45,8 +46,7 @@ class AgentHost:
         item: Item,
         executor: Executor,
         sandbox: Sandbox,
-        ledger: Ledger,
-        draw: int,
+        episode: Episode,
         program_limits: Limits,
         benchmark: str = "",
         endpoint_tools: Sequence[str] = (),
@@ -57,8 +57,7 @@ class AgentHost:
             item: the item the workflow works on; only its public tests can be reached from the workflow.
             executor: answers model calls.
             sandbox: runs `execute_code` and public tests.
-            ledger: the item's ledger; its parents are the evaluation's and the run's.
-            draw: which draw of the executor's randomness.
+            episode: the draw, and the item's account; its parents are the evaluation's and the run's.
             program_limits: limits of `execute_code` and of public tests.
             benchmark: name of the item's benchmark, for simulated executors.
             endpoint_tools: types of tools run by the endpoint itself that the workflow may ask for.
@@ -66,8 +65,8 @@ class AgentHost:
         self._item = item
         self._executor = executor
         self._sandbox = sandbox
-        self._ledger = ledger
-        self._draw = draw
+        self._ledger = episode.ledger
+        self._draw = episode.draw
         self._program_limits = program_limits
         self._benchmark = benchmark
         self._asked: Counter[tuple[Any, ...]] = Counter()

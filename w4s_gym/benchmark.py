@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, SupportsFloat
 
 from w4s_gym.errors import ConfigError, UnknownBenchmark
+from w4s_gym.options import checked, refuse_unknown
 from w4s_gym.sandbox.types import TestJob, TestOutcome
 
 AnswerKind = Literal["number", "text", "choice", "math", "code"]
@@ -127,6 +129,26 @@ class Benchmark:
     confidential: bool = False
     """True when the owners ask that questions are never published: texts of items must not be written to logs,
     journals or reports."""
+
+    def check_options(self, given: Mapping[str, Any], others: Sequence[str] = ()) -> None:
+        """Refuse options that `load` does not take, or whose values have another type than its annotations say.
+
+        Args:
+            given: keyword arguments for `load`.
+            others: further names to suggest to who mistyped one.
+
+        Raises:
+            ConfigError: an option cannot be used; the message names near ones.
+        """
+        try:
+            parameters = inspect.signature(self.load, eval_str=True).parameters
+        except NameError:  # annotations that only a type checker can read
+            parameters = inspect.signature(self.load).parameters
+        if not any(p.kind == p.VAR_KEYWORD for p in parameters.values()):
+            refuse_unknown(given, [*parameters, *others], self.name, "options")
+        for name in set(given) & set(parameters):
+            hint = parameters[name].annotation
+            checked(given[name], Any if hint is inspect.Parameter.empty or isinstance(hint, str) else hint, name)
 
     def choose_seeds(self, names: Sequence[str] | None) -> tuple[SeedWorkflow, ...]:
         """Return the seed workflows of these names, in the benchmark's order; all for None.

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from w4s_gym.action import parse_action
+from w4s_gym.episode import Episode
 from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable
-from w4s_gym.ledger import Ledger
 from w4s_gym.measure import Measurer, evaluation_view
 from w4s_gym.messages import Message
 from w4s_gym.prompts import PromptStyle, repair_message
 from w4s_gym.racing import Race
-from w4s_gym.results import Candidate
+from w4s_gym.results import Candidate, Evaluation
 from w4s_gym.reward import RewardRule
 from w4s_gym.sandbox.types import ErrorReport
 from w4s_gym.state import DesignState
@@ -48,8 +48,7 @@ class CandidateTrials:
         earlier: Sequence[Candidate | None],
         chat: Sequence[Message],
         state: DesignState,
-        draw: int,
-        ledger: Ledger,
+        episode: Episode,
         race: Race | None,
     ) -> list[Candidate]:
         """Try several actions, all in flight together.
@@ -59,8 +58,7 @@ class CandidateTrials:
             earlier: for each action the failed candidate that it repairs, or None.
             chat: chat messages that first attempts answer.
             state: the state they are tried in.
-            draw: which draw of the executor's randomness.
-            ledger: pays.
+            episode: draw and account.
             race: ends the validation of candidates that can hardly earn a reward, if there is one.
         """
 
@@ -76,45 +74,53 @@ class CandidateTrials:
             parsed = await asyncio.to_thread(parse_action, action)
             if parsed.workflow is None:
                 return self._failed(candidate, ErrorReport("NoWorkflow", parsed.problem))
-            trial = await self._measurer.try_workflow(parsed.workflow, draw, self._self_test, ledger, race)
+            trial = await self._measurer.try_workflow(parsed.workflow, self._self_test, episode, race)
             candidate = replace(
                 candidate, workflow=parsed.workflow, evaluation=trial.evaluation, usage=candidate.usage + trial.usage
             )
             if trial.evaluation is not None:
-                return replace(candidate, reward=self._reward(trial.evaluation.accuracy, state))
+                return self._rewarded(candidate, trial.evaluation, state)
             if trial.infrastructure:
                 return replace(candidate, status="infrastructure", error=trial.error)
             return self._failed(candidate, trial.error or ErrorReport("error", "the self-test failed"))
 
         return list(await asyncio.gather(*(attempt(a, b) for a, b in zip(actions, earlier, strict=True))))
 
-    async def complete(self, candidate: Candidate, state: DesignState, draw: int, ledger: Ledger) -> Candidate:
+    async def complete(self, candidate: Candidate, state: DesignState, episode: Episode) -> Candidate:
         """Run the items that racing left out: a state's own workflow is measured on all of them."""
         if candidate.evaluation is None or candidate.evaluation.estimate is None:
             return candidate
         try:
-            evaluation = await self._measurer.complete(candidate.workflow, draw, ledger)
+            evaluation = await self._measurer.complete(candidate.workflow, episode)
         except (ExecutorUnavailable, BudgetExceeded) as error:
             report = ErrorReport(type(error).__name__, str(error)[:500])
-            return replace(candidate, status="infrastructure", evaluation=None, reward=None, error=report)
+            return replace(
+                candidate, status="infrastructure", evaluation=None, reward=None, new_best=False, error=report
+            )
         measured = {result.item_id for result in candidate.evaluation.items}
         rest = sum((r.usage for r in evaluation.items if r.item_id not in measured), Usage())
-        reward = self._reward(evaluation.accuracy, state)
-        return replace(candidate, evaluation=evaluation, reward=reward, usage=candidate.usage + rest)
+        return self._rewarded(replace(candidate, usage=candidate.usage + rest), evaluation, state)
 
     def repair_chat(self, candidate: Candidate) -> list[Message]:
         """Chat that ends with the request to repair a failed candidate."""
         assert candidate.error is not None
         chat, action = candidate.attempts[-1]
-        request = repair_message(candidate.error, self._max_repairs - candidate.repairs, self._style)
+        request = repair_message(candidate.error, candidate.repairs_left, self._style)
         return [*(dict(m) for m in chat), {"role": "assistant", "content": action}, request]
 
-    def _reward(self, accuracy: float, state: DesignState) -> float:
-        return self._reward_rule(accuracy, state.best, state.accuracy)
+    def _rewarded(self, candidate: Candidate, evaluation: Evaluation, state: DesignState) -> Candidate:
+        accuracy, rule = evaluation.accuracy, self._reward_rule
+        return replace(
+            candidate,
+            evaluation=evaluation,
+            reward=rule(accuracy, state.best, state.accuracy),
+            new_best=rule.is_new_best(accuracy, state.best),
+        )
 
     def _failed(self, candidate: Candidate, error: ErrorReport) -> Candidate:
-        if candidate.repairs < self._max_repairs:
-            return replace(candidate, status="needs_repair", error=error)
+        left = self._max_repairs - candidate.repairs
+        if left > 0:
+            return replace(candidate, status="needs_repair", error=error, repairs_left=left)
         return replace(candidate, status="skipped", error=error, reward=self._reward_rule.failure)
 
 
@@ -134,6 +140,7 @@ def candidate_view(candidate: Candidate) -> dict[str, Any]:
         "action": candidate.action,
         "status": candidate.status,
         "reward": candidate.reward,
+        "new_best": candidate.new_best,
         "repairs": candidate.repairs,
         "error": candidate.error.text() if candidate.error else "",
         "evaluation": evaluation_view(candidate.evaluation) if candidate.evaluation else None,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from w4s_gym.agent import AgentHost, RunBudgetExceeded, full_answer
 from w4s_gym.benchmark import Benchmark, Item, checked_score
+from w4s_gym.episode import Episode
 from w4s_gym.errors import BudgetExceeded, ConfigError, ExecutorUnavailable, SandboxUnavailable, W4SError
 from w4s_gym.executors.base import Executor
 from w4s_gym.ledger import Caps, Ledger
@@ -51,6 +52,14 @@ class EvaluationLimits:
     endpoint_tools: tuple[str, ...] = ()
     """Types of tools that the endpoint runs itself (`web_search`, ...) and that workflows may ask for."""
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot be used."""
+        if not 0 <= self.coverage <= 1 or self.probe < 0 or self.deadline_seconds <= 0 or self.in_flight < 1:
+            raise ConfigError(
+                "limits: expected 0 <= coverage <= 1, probe >= 0, deadline_seconds > 0 and in_flight >= 1; got "
+                f"{self.coverage}, {self.probe}, {self.deadline_seconds} and {self.in_flight}"
+            )
+
 
 class Evaluator:
     """Measures workflows of one benchmark with one executor. Lives on one event loop."""
@@ -65,23 +74,20 @@ class Evaluator:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def evaluate_many(
-        self, workflows: Sequence[str], items: Sequence[Item], draw: int, ledger: Ledger
+        self, workflows: Sequence[str], items: Sequence[Item], episode: Episode
     ) -> list[Evaluation | ExecutorUnavailable | BudgetExceeded]:
         """Evaluate several workflows on the same items, all in flight together.
 
         Args:
             workflows: sources.
             items: the items, the same for each.
-            draw: which draw of the executor's randomness.
-            ledger: the run's ledger; each evaluation opens a child.
+            episode: draw and account; each evaluation opens an account below it.
 
         Returns:
             For each workflow its evaluation, or the error that kept it from being measured, so that one failure
             does not lose the others.
         """
-        results = await asyncio.gather(
-            *(self.evaluate(w, items, draw, ledger) for w in workflows), return_exceptions=True
-        )
+        results = await asyncio.gather(*(self.evaluate(w, items, episode) for w in workflows), return_exceptions=True)
         measured: list[Evaluation | ExecutorUnavailable | BudgetExceeded] = []
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, ExecutorUnavailable | BudgetExceeded):
@@ -93,8 +99,7 @@ class Evaluator:
         self,
         workflow: str,
         items: Sequence[Item],
-        draw: int,
-        ledger: Ledger,
+        episode: Episode,
         known: Mapping[int, ItemResult] | None = None,
         race: Race | None = None,
         deadline: float | None = None,
@@ -104,8 +109,7 @@ class Evaluator:
         Args:
             workflow: source that defines `solver`.
             items: items to run it on.
-            draw: which draw of the executor's randomness.
-            ledger: the run's ledger.
+            episode: draw and account.
             known: results by position in `items` that are measured already (same draw), for instance the self-test's.
             race: rule that may end the evaluation before all items ran.
             deadline: time of the event loop by which it must be done; default: `deadline_seconds` from now.
@@ -115,7 +119,7 @@ class Evaluator:
             BudgetExceeded: a cap of the run was reached.
         """
         with working_for(workflow):
-            return await self._evaluate(workflow, items, draw, ledger, known, race, deadline or self.deadline())
+            return await self._evaluate(workflow, items, episode, known, race, deadline or self.deadline())
 
     def deadline(self) -> float:
         """Return the time of the event loop by which a workflow that starts now must be done."""
@@ -125,13 +129,12 @@ class Evaluator:
         self,
         workflow: str,
         items: Sequence[Item],
-        draw: int,
-        ledger: Ledger,
+        episode: Episode,
         known: Mapping[int, ItemResult] | None,
         race: Race | None,
         deadline: float,
     ) -> Evaluation:
-        account = ledger.child("evaluation", self.limits.evaluation_caps)
+        own = episode.child("evaluation", self.limits.evaluation_caps)
         places = self._bound_places()
         notes: set[str] = set()
         results: dict[int, ItemResult] = dict(known or {})
@@ -142,7 +145,7 @@ class Evaluator:
         async def run(index: int) -> None:
             await places.take(workflow)
             try:
-                results[index] = await self.run_item(workflow, items[index], draw, account, notes)
+                results[index] = await self.run_item(workflow, items[index], own, notes)
             finally:
                 places.give(workflow)
 
@@ -196,22 +199,19 @@ class Evaluator:
             self._loop, self._places = loop, Shares(self.limits.in_flight, keep_free=True)
         return self._places
 
-    async def run_item(
-        self, workflow: str, item: Item, draw: int, ledger: Ledger, notes: set[str] | None = None
-    ) -> ItemResult:
+    async def run_item(self, workflow: str, item: Item, episode: Episode, notes: set[str] | None = None) -> ItemResult:
         """Run one workflow on one item and grade its answer.
 
         Raises:
             BudgetExceeded: a cap of the run was reached.
         """
-        account = ledger.child("item", self.limits.item_caps)
+        own = episode.child("item", self.limits.item_caps)
         for _ in range(_SANDBOX_ATTEMPTS):
             host = AgentHost(
                 item,
                 self._executor,
                 self._sandbox,
-                account,
-                draw,
+                own,
                 self.limits.program,
                 self._benchmark.name,
                 self.limits.endpoint_tools,
@@ -221,7 +221,7 @@ class Evaluator:
                 item.task,
                 entry_point=item.entry_point,
                 handler=host,
-                seed=run_seed(item.id, draw),
+                seed=run_seed(item.id, own.draw),
                 limits=self.limits.run,
             )
             if notes is not None and host.model_override:
@@ -230,17 +230,17 @@ class Evaluator:
                 raise BudgetExceeded(str(host.failure))
             if host.failure is not None:
                 error = ErrorReport("ExecutorUnavailable", str(host.failure)[:500])
-                return ItemResult(item.id, "infrastructure", 0.0, error=error, usage=account.usage)
+                return ItemResult(item.id, "infrastructure", 0.0, error=error, usage=own.ledger.usage)
             if outcome.status != "infrastructure":
                 break
         if outcome.status != "ok":
-            return ItemResult(item.id, outcome.status, 0.0, error=outcome.error, usage=account.usage)
+            return ItemResult(item.id, outcome.status, 0.0, error=outcome.error, usage=own.ledger.usage)
         answer = full_answer(outcome.value)
         if answer is None:
             error = ErrorReport("no_result", 'solver must return a dict whose "answer" is a string or a number')
-            return ItemResult(item.id, "no_result", 0.0, error=error, usage=account.usage)
+            return ItemResult(item.id, "no_result", 0.0, error=error, usage=own.ledger.usage)
         score, problem = await self._grade(item, answer[:_MAX_ANSWER_CHARS])
-        result = ItemResult(item.id, "ok", 0.0, answer[:_ANSWER_CHARS], usage=account.usage, grading=problem)
+        result = ItemResult(item.id, "ok", 0.0, answer[:_ANSWER_CHARS], usage=own.ledger.usage, grading=problem)
         return replace(result, status="infrastructure") if score is None else replace(result, score=score)
 
     async def _grade(self, item: Item, answer: str) -> tuple[float | None, str]:

@@ -92,6 +92,7 @@ def _candidate_view(candidate: Candidate | None) -> dict[str, Any]:
         "masked": candidate is not None and candidate.status == "infrastructure",
         "accuracy": evaluation.accuracy if evaluation else 0.0,
         "reward": float(candidate.reward or 0.0) if candidate else 0.0,
+        "new_best": candidate.new_best if candidate else False,
         "items": len(evaluation.scored) if evaluation else 0,
         "planned": evaluation.planned if evaluation else 0,
         "statuses": _statuses(evaluation),

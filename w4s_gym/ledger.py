@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass
 
-from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable, RequestRefused
+from w4s_gym.errors import BudgetExceeded, ConfigError, ExecutorUnavailable, RequestRefused
 from w4s_gym.executors.base import ChatReply, ChatRequest, Executor, most_cost
 from w4s_gym.usage import Usage
 
@@ -23,6 +23,11 @@ class Caps:
     """US dollars of calls that were not cached."""
     programs: int | None = None
     """Programs and public tests that a workflow has run."""
+
+    def __post_init__(self) -> None:
+        """Refuse caps below zero."""
+        if min(self.calls or 0, self.tokens or 0, self.dollars or 0.0, self.programs or 0) < 0:
+            raise ConfigError(f"expected caps of at least 0; got {self}")
 
 
 @dataclass(frozen=True)

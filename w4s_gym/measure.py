@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from w4s_gym.episode import Episode
 from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable
 from w4s_gym.evaluation import Evaluator, charge_again
-from w4s_gym.ledger import Ledger
 from w4s_gym.racing import Race, RacingRule, Saving
 from w4s_gym.results import Evaluation, ItemResult
 from w4s_gym.sandbox import Sandbox
@@ -64,26 +64,25 @@ class Measurer:
         self.saving = Saving(0, 0, 0, 0)
         """What racing saved so far."""
 
-    async def measure(self, sources: Sequence[str], part: Part, draw: int, ledger: Ledger) -> list[Evaluation]:
+    async def measure(self, sources: Sequence[str], part: Part, episode: Episode) -> list[Evaluation]:
         """Measure several workflows on one part of the split, all in flight together.
 
         Args:
             sources: Python sources that define `solver`; equal ones are measured once.
             part: `validation` or `test`.
-            draw: which draw of the executor's randomness.
-            ledger: pays; results kept in memory are charged to it as cached calls.
+            episode: draw and account; results kept in memory are charged to it as cached calls.
 
         Raises:
             ExecutorUnavailable: too few items of a workflow could be measured; the others are kept.
             BudgetExceeded: a cap of the run was reached; what was measured is kept.
         """
         items = self._split.validation if part == "validation" else self._split.test
-        fresh = [s for s in dict.fromkeys(sources) if (digest(s), draw, part) not in self._kept]
-        outcomes = await self._evaluator.evaluate_many(fresh, items, draw, ledger)
+        fresh = [s for s in dict.fromkeys(sources) if (digest(s), episode.draw, part) not in self._kept]
+        outcomes = await self._evaluator.evaluate_many(fresh, items, episode)
         errors = []
         for source, outcome in zip(fresh, outcomes, strict=True):
             if isinstance(outcome, Evaluation):
-                self._keep(source, draw, part, outcome)
+                self._keep(source, episode.draw, part, outcome)
             else:
                 errors.append(outcome)
         if errors:
@@ -91,47 +90,45 @@ class Measurer:
         unpaid = set(fresh)
         results = []
         for source in sources:
-            result = self._kept[digest(source), draw, part]
+            result = self._kept[digest(source), episode.draw, part]
             if source in unpaid:
                 unpaid.discard(source)
             else:
-                charge_again(ledger, result.usage)
+                charge_again(episode.ledger, result.usage)
             results.append(result)
         return results
 
-    async def try_workflow(
-        self, source: str, draw: int, self_test: bool, ledger: Ledger, race: Race | None = None
-    ) -> Trial:
+    async def try_workflow(self, source: str, self_test: bool, episode: Episode, race: Race | None = None) -> Trial:
         """Run the one-sample self-test, then validation; never raises for what the workflow or the endpoint does.
 
         Args:
             source: Python source that defines `solver`.
-            draw: which draw of the executor's randomness.
             self_test: whether one sample runs first.
-            ledger: pays; results kept in memory are charged to it as cached calls.
+            episode: draw and account; results kept in memory are charged to it as cached calls.
             race: rule that may end validation early.
         """
+        draw = episode.draw
         key = (digest(source), draw)
         deadline = self._evaluator.deadline()
         # Equal workflows among the candidates wait for the first of them and are then charged as cached.
         async with self._locks.setdefault(key, asyncio.Lock()):
             kept = self._kept.get((*key, "validation"))
             if kept is not None:
-                charge_again(ledger, kept.usage)
+                charge_again(episode.ledger, kept.usage)
                 return Trial(kept, usage=kept.usage)
             sample: ItemResult | None = None
             try:
                 if self_test:
-                    sample = self._samples.get(key) or await self._self_test(source, draw, ledger, deadline)
+                    sample = self._samples.get(key) or await self._self_test(source, episode, deadline)
                     if sample.status == "infrastructure":
                         return Trial(error=sample.error, infrastructure=True, usage=sample.usage)
                     self._samples[key] = sample
                     if sample.status not in ("ok", "budget"):
                         return Trial(error=sample.error, usage=sample.usage)
                 known = self._partial.get(key, {} if sample is None else {0: sample})
-                charge_again(ledger, sum((r.usage for r in self._partial.get(key, {}).values()), Usage()))
+                charge_again(episode.ledger, sum((r.usage for r in self._partial.get(key, {}).values()), Usage()))
                 items = self._split.validation
-                evaluation = await self._evaluator.evaluate(source, items, draw, ledger, known, race, deadline)
+                evaluation = await self._evaluator.evaluate(source, items, episode, known, race, deadline)
             except (ExecutorUnavailable, BudgetExceeded) as error:
                 usage = sample.usage if sample else Usage()
                 return Trial(
@@ -148,21 +145,21 @@ class Measurer:
                 self._keep(source, draw, "validation", evaluation)
             return Trial(evaluation, usage=evaluation.usage)
 
-    async def complete(self, source: str, draw: int, ledger: Ledger) -> Evaluation:
+    async def complete(self, source: str, episode: Episode) -> Evaluation:
         """Run the items that a stopping rule left out.
 
         Raises:
             ExecutorUnavailable: too few items could be measured.
             BudgetExceeded: a cap of the run was reached.
         """
-        key = (digest(source), draw)
+        key = (digest(source), episode.draw)
         if key not in self._partial:
             return self._kept[(*key, "validation")]  # an equal candidate was completed before
         known = self._partial[key]
-        evaluation = await self._evaluator.evaluate(source, self._split.validation, draw, ledger, known)
+        evaluation = await self._evaluator.evaluate(source, self._split.validation, episode, known)
         self.saving = self.saving + Saving(0, len(evaluation.items) - len(known), 0, 0)
         del self._partial[key]
-        self._keep(source, draw, "validation", evaluation)
+        self._keep(source, episode.draw, "validation", evaluation)
         return evaluation
 
     def race(self, workflow: str, draw: int, rule: RacingRule) -> Race | None:
@@ -174,20 +171,20 @@ class Measurer:
         archive = [e for (_, _, part), e in self._kept.items() if part == "validation" and len(e.scored) == size]
         return Race([r.score for r in reference.items], [[r.score for r in e.items] for e in archive], rule)
 
-    async def _self_test(self, source: str, draw: int, ledger: Ledger, deadline: float) -> ItemResult:
+    async def _self_test(self, source: str, episode: Episode, deadline: float) -> ItemResult:
         item = self._split.validation[0]
-        account = ledger.child("self-test")
+        own = episode.child("self-test")
         try:
             async with asyncio.timeout_at(deadline):
                 with working_for(source):
                     problem = await self._sandbox.check_workflow(source)
                     if problem is not None:
                         return ItemResult(item.id, "error", 0.0, error=problem)
-                    return await self._evaluator.run_item(source, item, draw, account)
+                    return await self._evaluator.run_item(source, item, own)
         except TimeoutError:
             limit = self._evaluator.limits.deadline_seconds
             error = ErrorReport("timeout_wall", f"the self-test did not end within {limit:g} s")
-            return ItemResult(item.id, "timeout_wall", 0.0, error=error, usage=account.usage)
+            return ItemResult(item.id, "timeout_wall", 0.0, error=error, usage=own.ledger.usage)
 
     def _keep(self, source: str, draw: int, part: Part, evaluation: Evaluation) -> None:
         self._kept[digest(source), draw, part] = evaluation

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from w4s_gym.feedback import list_cases
 from w4s_gym.messages import Message
-from w4s_gym.quoting import one_line, quoted
+from w4s_gym.quoting import one_line
 from w4s_gym.sandbox.inside.fences import fenced
 from w4s_gym.sandbox.types import ErrorReport
 from w4s_gym.state import Attempt, DesignState, TaskCard
@@ -132,13 +133,7 @@ def _full_opening(state: DesignState) -> str:
 def _cases(state: DesignState) -> str:
     if not state.cases:
         return ""
-    lines = ["Questions the current workflow got wrong:"]
-    for case in state.cases:
-        lines.append(
-            f"- Question: {case.question[:600]}\n  Answer: {quoted(case.answer, 200)}\n"
-            f"  Correct answer: {case.gold[:200]}"
-        )
-    return "\n".join(lines) + "\n"
+    return f"Questions the current workflow got wrong:\n{list_cases(state.cases)}\n"
 
 
 def _request(state: DesignState) -> str:

@@ -17,16 +17,15 @@ WIDTH = 100
 """Characters per line."""
 
 
-def render_episode(state: DesignState, split: str, color: bool = False) -> str:
+def render_episode(state: DesignState, split: str) -> str:
     """Show the current workflow, the accuracy history and the last failures.
 
     Args:
         state: the state to show.
         split: hash of the split.
-        color: write ANSI colour codes.
     """
     out = StringIO()
-    console = Console(file=out, width=WIDTH, force_terminal=color, color_system="standard" if color else None)
+    console = Console(file=out, width=WIDTH, color_system=None)
     card = state.card
     label = " (simulated)" if card.simulated else ""
     console.print(

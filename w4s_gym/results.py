@@ -87,8 +87,12 @@ class Candidate:
     """Validation results, when evaluated."""
     reward: float | None = None
     """Reward it earns if the state advances with it; None for `infrastructure` and `needs_repair`."""
+    new_best: bool = False
+    """Whether it beats every workflow measured before it in the episode, as the reward rule decides."""
     repairs: int = 0
     """Number of repairs that led to this action."""
+    repairs_left: int = 0
+    """Number of repairs that are still allowed; 0 unless the status is `needs_repair`."""
     attempts: tuple[tuple[tuple[dict[str, str], ...], str], ...] = ()
     """What the policy wrote on the way, oldest first: (messages it saw, text it wrote), this action last."""
     usage: Usage = field(default_factory=Usage)

@@ -57,6 +57,13 @@ class RewardRule:
             return NEW_BEST
         return BEAT_LAST if accuracy > last else NOTHING
 
+    def is_new_best(self, accuracy: float, best: float) -> bool:
+        """Whether a workflow beats the best so far; one below the floor does not, whatever came before.
+
+        With every kind of reward these are the workflows that earn the most: 1 among the tiers, else more than 0.
+        """
+        return accuracy > best and (self.floor is None or accuracy >= self.floor)
+
     @property
     def failure(self) -> float:
         """Reward of a text that yields no workflow that runs: that of solving nothing where others solve something."""

@@ -14,6 +14,7 @@ from w4s_gym._loop import run_sync
 from w4s_gym.agent import AgentHost, full_answer
 from w4s_gym.benchmark import Item
 from w4s_gym.env import WorkflowDesignEnv
+from w4s_gym.episode import Episode
 from w4s_gym.errors import ConfigError, W4SError
 from w4s_gym.executors import make_executor
 from w4s_gym.ledger import Ledger
@@ -51,7 +52,7 @@ def answer_question(
     ledger = Ledger("question")
     endpoint = make_executor(executor, executor_config)
     with Sandbox(SandboxConfig()) as sandbox:
-        host = AgentHost(item, endpoint, sandbox, ledger, draw, PROGRAM_LIMITS, benchmark)
+        host = AgentHost(item, endpoint, sandbox, Episode(draw, ledger), PROGRAM_LIMITS, benchmark)
         try:
             outcome = run_sync(
                 sandbox.run_workflow(source, item.task, entry_point=item.entry_point, handler=host, seed=draw)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from w4s_gym.results import Candidate
 from w4s_gym.sandbox.types import ErrorReport
 
 
@@ -69,3 +70,35 @@ class DesignState:
     repair: ErrorReport | None = None
     """Set while the last action waits for a repair."""
     repairs_left: int = 0
+
+
+def after(state: DesignState, candidate: Candidate, cases: tuple[FailureCase, ...] = ()) -> DesignState:
+    """Return the state that a candidate leads to.
+
+    Args:
+        state: the state it was tried in.
+        candidate: the candidate, measured on all items if it was measured.
+        cases: validation items that it fails; they enter the state only if it was measured.
+
+    Returns:
+        The state that waits for a repair (`needs_repair`), the same state (`infrastructure`: the episode ends), or that
+        of the next turn, which keeps the workflow of a skipped candidate out.
+    """
+    if candidate.status == "needs_repair":
+        return replace(state, repair=candidate.error, repairs_left=candidate.repairs_left)
+    state = replace(state, repair=None, repairs_left=0)
+    if candidate.status == "infrastructure":
+        return state
+    turn = state.turn + 1
+    attempt = Attempt(f"turn {turn}", candidate.workflow, candidate.accuracy, reward=float(candidate.reward or 0.0))
+    state = replace(state, turn=turn, history=(*state.history, attempt))
+    if candidate.accuracy is None:
+        return state
+    return replace(
+        state,
+        workflow=candidate.workflow,
+        accuracy=candidate.accuracy,
+        best=max(state.best, candidate.accuracy),
+        best_workflow=candidate.workflow if candidate.accuracy > state.best else state.best_workflow,
+        cases=cases,
+    )

@@ -21,6 +21,7 @@ from pathlib import Path
 import tyro
 
 from w4s_gym.benchmark import Benchmark, Item, pure_grader
+from w4s_gym.episode import Episode
 from w4s_gym.evaluation import EvaluationLimits, Evaluator
 from w4s_gym.executors import ChatRequest, Executor, make_executor
 from w4s_gym.ledger import Ledger
@@ -70,7 +71,7 @@ async def evaluate(evaluator: Evaluator, items: Sequence[Item], candidates: int)
     """Evaluate the candidates together; return the seconds."""
     workflows = [_WORKFLOW.format(number=number) for number in range(candidates)]
     started = time.monotonic()
-    results = await evaluator.evaluate_many(workflows, items, 0, Ledger("run"))
+    results = await evaluator.evaluate_many(workflows, items, Episode(0, Ledger("run")))
     seconds = time.monotonic() - started
     for result in results:
         if not isinstance(result, Evaluation) or result.accuracy != 1.0:

@@ -28,9 +28,10 @@ from rich.table import Table
 
 import w4s_gym  # noqa: F401 - registers the benchmarks
 from w4s_gym.benchmark import Item, get_benchmark
+from w4s_gym.calibration.fitting import PRIORS, Fit, Size, fit_domain
+from w4s_gym.episode import Episode
 from w4s_gym.evaluation import EvaluationLimits, Evaluator
 from w4s_gym.executors.sim import SimulatedExecutor
-from w4s_gym.executors.simulation.fitting import PRIORS, Fit, Size, fit_domain
 from w4s_gym.executors.simulation.profile import PROFILE_FOLDER, Domain, Profile, load_profile
 from w4s_gym.ledger import Ledger
 from w4s_gym.sandbox import Sandbox
@@ -81,12 +82,12 @@ def fit_benchmark(profile: Profile, benchmark: str, count: int, start: dict[str,
     runner = InProcess(get_benchmark(benchmark), items)
     sources = [hand_made_workflow(cell.workflow, items[0].kind) for cell in wanted]
     base = SimulatedExecutor(f"sim:{profile.name}", profile)
+    base.prepare(items, benchmark)
     sizes: dict[Size, int] = {"probe": _PROBE, "slope": _SLOPE, "full": count}
 
     def measure(domain: Domain, rows: Sequence[int], size: Size) -> NDArray[np.float64]:
         executor = base.retuned(replace(profile, domains={**profile.domains, benchmark: domain}))
         found = [np.mean(runner.scores(executor, sources[row], sizes[size])) for row in rows]
-        base._items.update({k: m for k, m in executor._items.items() if k not in base._items})
         return np.array(found)
 
     domain = replace(profile.domain_of(benchmark, items[0].kind), **start)
@@ -143,7 +144,7 @@ async def measure_cells(wanted: Sequence[Cell], count: int, progress: Progress) 
         evaluator = Evaluator(benchmark, SimulatedExecutor(f"sim:{profile.name}"), sandbox, EvaluationLimits())
         for cell in wanted:
             source = hand_made_workflow(cell.workflow, items[0].kind)
-            evaluation = await evaluator.evaluate(source, items, 0, Ledger("calibration"))
+            evaluation = await evaluator.evaluate(source, items, Episode(0, Ledger("calibration")))
             rows.append({**asdict(cell), "items": len(items), "simulated": 100 * evaluation.accuracy})
             progress.advance(task)
     finally:

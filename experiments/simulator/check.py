@@ -28,11 +28,7 @@ from rich.table import Table
 
 import w4s_gym  # noqa: F401 - registers the benchmarks
 from w4s_gym.benchmark import Item, get_benchmark
-from w4s_gym.evaluation import EvaluationLimits, Evaluator
-from w4s_gym.executors import make_executor
-from w4s_gym.executors.sim import SimulatedExecutor
-from w4s_gym.executors.simulation.profile import Domain
-from w4s_gym.executors.simulation.recorded import (
+from w4s_gym.calibration.recorded import (
     Comparison,
     Recorded,
     Simulation,
@@ -41,6 +37,11 @@ from w4s_gym.executors.simulation.recorded import (
     fit_run,
     read_run,
 )
+from w4s_gym.episode import Episode
+from w4s_gym.evaluation import EvaluationLimits, Evaluator
+from w4s_gym.executors import make_executor
+from w4s_gym.executors.sim import SimulatedExecutor
+from w4s_gym.executors.simulation.profile import Domain
 from w4s_gym.journal import Journal
 from w4s_gym.ledger import Ledger
 from w4s_gym.measure import evaluation_view
@@ -82,7 +83,7 @@ async def record(args: Args, sandbox: Sandbox) -> None:
             began = time.monotonic()
             try:
                 evaluation = await Evaluator(benchmark, executor, sandbox, limits).evaluate(
-                    source, items, 0, Ledger("record")
+                    source, items, Episode(0, Ledger("record"))
                 )
             finally:
                 await executor.close()

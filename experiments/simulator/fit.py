@@ -21,8 +21,7 @@ from rich.table import Table
 
 import w4s_gym  # noqa: F401 - registers the benchmarks
 from w4s_gym.benchmark import get_benchmark
-from w4s_gym.executors.simulation.profile import Domain, load_profile
-from w4s_gym.executors.simulation.recorded import (
+from w4s_gym.calibration.recorded import (
     Comparison,
     Simulation,
     accuracies,
@@ -32,6 +31,7 @@ from w4s_gym.executors.simulation.recorded import (
     profile_to_dict,
     read_run,
 )
+from w4s_gym.executors.simulation.profile import Domain, load_profile
 from w4s_gym.sandbox import Sandbox
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from w4s_gym.agent import AgentHost, full_answer
 from w4s_gym.benchmark import Benchmark, Item
+from w4s_gym.episode import Episode
 from w4s_gym.executors.sim import SimulatedExecutor
 from w4s_gym.ledger import Ledger
 from w4s_gym.sandbox import Sandbox
@@ -100,7 +101,7 @@ class InProcess:
             self._run_missing(programs)
 
     def _score(self, executor: SimulatedExecutor, solver: Any, item: Item, programs: _Programs, draw: int) -> float:
-        host = AgentHost(item, executor, programs, Ledger("fit"), draw, PROGRAM_LIMITS, self.benchmark.name)
+        host = AgentHost(item, executor, programs, Episode(draw, Ledger("fit")), PROGRAM_LIMITS, self.benchmark.name)
         agent = Agent(_Channel(host))  # type: ignore[arg-type]
         entry = (item.entry_point,) if item.kind == "code" else ()
         try:

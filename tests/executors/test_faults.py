@@ -8,6 +8,7 @@ import time
 import pytest
 
 from w4s_gym.benchmark import Benchmark, Item, pure_grader
+from w4s_gym.episode import Episode
 from w4s_gym.errors import ExecutorUnavailable
 from w4s_gym.evaluation import EvaluationLimits, Evaluator
 from w4s_gym.executors import make_executor
@@ -42,7 +43,7 @@ def evaluate(server, sandbox, count: int, **config) -> tuple[Evaluation, Ledger,
         executor = make_executor("openai:m", {**CONFIG, "base_url": server.base_url, **config})
         evaluator = Evaluator(SUMS, executor, sandbox, EvaluationLimits())
         try:
-            return await evaluator.evaluate(DIRECT, SUMS.load()[:count], 0, ledger)
+            return await evaluator.evaluate(DIRECT, SUMS.load()[:count], Episode(0, ledger))
         finally:
             await executor.close()
 

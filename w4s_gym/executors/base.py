@@ -57,6 +57,7 @@ class ChatReply:
     """What this call cost."""
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Answers chat requests. One instance serves many concurrent calls on one event loop."""
 

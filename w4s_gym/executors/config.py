@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -48,27 +48,10 @@ class EndpointConfig:
     concurrency: int = 64
     """Most exchanges in flight at once; the pool finds out how many the endpoint takes."""
 
-    @classmethod
-    def from_json(cls, config: Mapping[str, Any] | None) -> EndpointConfig:
-        """Read a mapping.
-
-        Raises:
-            ConfigError: an unknown key or a value that cannot be used.
-        """
-        config = dict(config or {})
-        known = {f.name for f in fields(cls)}
-        unknown = sorted(set(config) - known)
-        if unknown:
-            raise ConfigError(
-                f"executor config: unknown {', '.join(unknown)}; expected some of {', '.join(sorted(known))}"
-            )
-        if "api_key" in config.get("extra", {}):
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be used."""
+        if "api_key" in self.extra:
             raise ConfigError("executor config: put the key into an environment variable and its name into key_env")
-        made = cls(**config)
-        made._check()
-        return made
-
-    def _check(self) -> None:
         if self.azure_endpoint and not self.azure_api_version:
             raise ConfigError("executor config: azure_endpoint needs azure_api_version, for instance '2024-10-21'")
         if self.azure_endpoint and self.base_url:

@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from w4s_gym.errors import ConfigError
 from w4s_gym.executors.base import ChatRequest
+from w4s_gym.options import refuse_unknown
 
 Feature = Literal["n", "seed", "json_schema", "json_mode", "temperature", "max_tokens"]
 """Parts of a request that some servers refuse. `max_tokens` refused means: it is called `max_completion_tokens`."""
@@ -42,9 +42,7 @@ class Dialect:
         Raises:
             ConfigError: a name that is no feature.
         """
-        unknown = sorted(set(known) - set(_SPOKEN))
-        if unknown:
-            raise ConfigError(f"capabilities: unknown {', '.join(unknown)}; expected some of {', '.join(_SPOKEN)}")
+        refuse_unknown(known, _SPOKEN, "executor config.capabilities", "features")
         self._takes: dict[Feature, bool] = {f: known[f] for f in _SPOKEN if f in known}
         self._refused: dict[bytes, set[Feature]] = {}
 

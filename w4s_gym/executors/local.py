@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 import weakref
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from w4s_gym.executors.batching import collect
 from w4s_gym.executors.llama_process import LlamaServer, ServerEnded, ServerSettings
 from w4s_gym.executors.openai_api import OpenAIExecutor
 from w4s_gym.models import file_hash, find_model
+from w4s_gym.options import from_fields
 
 _WITHOUT_INFLUENCE = ("threads", "attempt_seconds")
 """Settings that do not change replies, so that replies in a cache are good for all their values."""
@@ -41,24 +42,12 @@ class LocalConfig:
     attempt_seconds: float = 900.0
     """Deadline of one request, waiting inside the server included."""
 
-    @classmethod
-    def from_json(cls, config: Mapping[str, Any] | None) -> LocalConfig:
-        """Read a mapping.
-
-        Raises:
-            ConfigError: an unknown key or a value that cannot be used.
-        """
-        config = dict(config or {})
-        known = [f.name for f in fields(cls)]
-        unknown = sorted(set(config) - set(known))
-        if unknown:
-            raise ConfigError(f"executor config: unknown {', '.join(unknown)}; expected some of {', '.join(known)}")
-        made = cls(**config)
-        if made.parallel < 1 or made.context < 64 or made.reply_tokens < 1 or made.threads < 0:
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be used."""
+        if self.parallel < 1 or self.context < 64 or self.reply_tokens < 1 or self.threads < 0:
             raise ConfigError(
-                f"executor config: expected parallel >= 1, context >= 64, reply_tokens >= 1, threads >= 0; got {made}"
+                f"executor config: expected parallel >= 1, context >= 64, reply_tokens >= 1, threads >= 0; got {self}"
             )
-        return made
 
 
 class LocalExecutor:
@@ -83,7 +72,7 @@ class LocalExecutor:
             ConfigError: an unusable config; or `xllamacpp` is missing.
         """
         self.name = spec
-        self.config = LocalConfig.from_json(config)
+        self.config = from_fields(LocalConfig(), config, "executor config")
         self.gguf = find_model(spec.partition(":")[2])
         self._server = LlamaServer(
             ServerSettings(

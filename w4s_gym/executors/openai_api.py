@@ -18,6 +18,7 @@ from w4s_gym.executors.exchange import Answer, Exchange, Overloaded, Refused
 from w4s_gym.executors.keys import find_key
 from w4s_gym.executors.pricing import price_of
 from w4s_gym.json_reply import parse_json_object
+from w4s_gym.options import from_fields
 from w4s_gym.usage import Usage
 
 _log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class OpenAIExecutor:
         if missing:
             raise ConfigError(f"{spec} needs {', '.join(missing)}: pip install 'w4s-gym[openai]'")
         self.name = spec
-        self.config = EndpointConfig.from_json(config)
+        self.config = from_fields(EndpointConfig(), config, "executor config")
         self.model = spec.partition(":")[2]
         self.identity = json.dumps([self.config.endpoint, self.model, self.config.extra], sort_keys=True)
         self._dialect = Dialect(self.config.capabilities)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from w4s_gym.benchmark import Item
 from w4s_gym.errors import ConfigError
@@ -102,6 +103,11 @@ class SimulatedExecutor:
             truncated=truncated,
         )
         return ChatReply(tuple(completions), usage)
+
+    def prepare(self, items: Iterable[Item], benchmark: str) -> None:
+        """Work the properties of items out beforehand; all that `retuned` makes from now on has them."""
+        for item in items:
+            self._model(item, benchmark)
 
     def retuned(self, profile: Profile) -> SimulatedExecutor:
         """Return an executor with other abilities that faces the same items; for fitting.

@@ -61,10 +61,6 @@ class Exit:
     """Megabytes it held when it was ended because all children together passed their bound; else 0."""
 
 
-class ZygoteLost(Exception):
-    """The zygote died or hung; its children are gone with it."""
-
-
 class ZygoteProcess:
     """A running zygote. After `start`, use it from one event loop, or blocking (`call_blocking`) before that."""
 

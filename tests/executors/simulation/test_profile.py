@@ -6,10 +6,10 @@ import json
 
 import pytest
 
+from w4s_gym.calibration.recorded import profile_to_dict
 from w4s_gym.errors import ConfigError, UnknownExecutor
 from w4s_gym.executors import make_executor
 from w4s_gym.executors.simulation.profile import PROFILE_FOLDER, load_profile, profile_from_dict
-from w4s_gym.executors.simulation.recorded import profile_to_dict
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in PROFILE_FOLDER.glob("*.json")))

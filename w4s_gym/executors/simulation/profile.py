@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from w4s_gym.benchmark import AnswerKind
 from w4s_gym.errors import ConfigError, UnknownExecutor
+from w4s_gym.options import checked, from_fields, refuse_unknown
 
 PROFILE_FOLDER = Path(__file__).parent.parent / "profiles"
 
@@ -157,38 +158,22 @@ def profile_from_dict(data: Mapping[str, Any], where: str = "profile") -> Profil
     Raises:
         ConfigError: an unknown key, a missing key or a value of the wrong type.
     """
-    known = {f.name for f in fields(Profile)} | {"defaults"}
-    if not isinstance(data, Mapping) or set(data) - known:
-        extra = sorted(set(data) - known) if isinstance(data, Mapping) else type(data).__name__
-        raise ConfigError(f"expected an object with the keys {sorted(known)} in {where}; got {extra}")
-    base = _build(Domain, data.get("defaults", {}), f"{where}: defaults")
-    domains = {
-        name: _build(Domain, values, f"{where}: domain {name}", base)
-        for name, values in data.get("domains", {}).items()
-    }
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{where}: expected an object; got {type(data).__name__}")
+    refuse_unknown(data, [*(f.name for f in fields(Profile)), "defaults"], where)
     for key in ("name", "seed"):
         if not isinstance(data.get(key), str):
             raise ConfigError(f"expected a text under {key!r} in {where}; got {data.get(key)!r}")
+    base = from_fields(Domain(), data.get("defaults"), f"{where}: defaults")
+    domains = checked(data.get("domains", {}), Mapping[str, Mapping[str, float]], f"{where}: domains")
     return Profile(
         name=data["name"],
         description=data.get("description", ""),
         provenance=tuple(data.get("provenance", ())),
         seed=data["seed"],
-        price=_build(Price, data.get("price", {}), f"{where}: price"),
-        latency=_build(Latency, data.get("latency", {}), f"{where}: latency"),
-        faults=_build(Faults, data.get("faults", {}), f"{where}: faults"),
-        languages=dict(data.get("languages", {})),
-        domains=domains,
+        price=from_fields(Price(), data.get("price"), f"{where}: price"),
+        latency=from_fields(Latency(), data.get("latency"), f"{where}: latency"),
+        faults=from_fields(Faults(), data.get("faults"), f"{where}: faults"),
+        languages=checked(data.get("languages", {}), Mapping[str, float], f"{where}: languages"),
+        domains={name: from_fields(base, values, f"{where}: domain {name}") for name, values in domains.items()},
     )
-
-
-def _build(cls: Any, values: Any, where: str, base: Any = None) -> Any:
-    kinds = {f.name: f.type for f in fields(cls)}
-    if not isinstance(values, Mapping) or set(values) - set(kinds):
-        extra = sorted(set(values) - set(kinds)) if isinstance(values, Mapping) else repr(values)
-        raise ConfigError(f"expected the keys {sorted(kinds)} in {where}; got {extra}")
-    for key, value in values.items():
-        expected = str if kinds[key] == "str" else int | float
-        if isinstance(value, bool) or not isinstance(value, expected):
-            raise ConfigError(f"expected a {kinds[key]} for {key!r} in {where}; got {value!r}")
-    return replace(base, **values) if base is not None else cls(**values)

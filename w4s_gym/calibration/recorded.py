@@ -14,10 +14,11 @@ from scipy import stats
 
 from w4s_gym._loop import run_sync
 from w4s_gym.benchmark import Benchmark, Item
+from w4s_gym.calibration.fitting import Fit, Prior, Size, fit_domain
+from w4s_gym.episode import Episode
 from w4s_gym.errors import ConfigError
 from w4s_gym.evaluation import EvaluationLimits, Evaluator
 from w4s_gym.executors.sim import SimulatedExecutor
-from w4s_gym.executors.simulation.fitting import Fit, Prior, Size, fit_domain
 from w4s_gym.executors.simulation.profile import Domain, Faults, Latency, Price, Profile
 from w4s_gym.journal import read_journal
 from w4s_gym.ledger import Ledger
@@ -133,7 +134,7 @@ class Simulation:
         sources = [workflow.source for workflow in workflows]
         total = np.zeros(len(sources))
         for draw in range(draws):
-            for row, outcome in enumerate(await evaluator.evaluate_many(sources, items, draw, Ledger("fit"))):
+            for row, outcome in enumerate(await evaluator.evaluate_many(sources, items, Episode(draw, Ledger("fit")))):
                 if not isinstance(outcome, Evaluation):
                     raise outcome
                 total[row] += outcome.accuracy

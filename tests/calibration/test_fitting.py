@@ -11,12 +11,8 @@ import pytest
 import w4s_gym  # noqa: F401 - registers the benchmarks
 from w4s_gym._loop import run_sync
 from w4s_gym.benchmark import get_benchmark
-from w4s_gym.errors import ConfigError
-from w4s_gym.evaluation import EvaluationLimits, Evaluator
-from w4s_gym.executors.sim import SimulatedExecutor
-from w4s_gym.executors.simulation.fitting import Prior, fit_domain
-from w4s_gym.executors.simulation.profile import Domain
-from w4s_gym.executors.simulation.recorded import (
+from w4s_gym.calibration.fitting import Prior, fit_domain
+from w4s_gym.calibration.recorded import (
     Comparison,
     Recorded,
     Simulation,
@@ -26,6 +22,11 @@ from w4s_gym.executors.simulation.recorded import (
     halves,
     read_run,
 )
+from w4s_gym.episode import Episode
+from w4s_gym.errors import ConfigError
+from w4s_gym.evaluation import EvaluationLimits, Evaluator
+from w4s_gym.executors.sim import SimulatedExecutor
+from w4s_gym.executors.simulation.profile import Domain
 from w4s_gym.journal import Journal
 from w4s_gym.ledger import Ledger
 from w4s_gym.measure import evaluation_view
@@ -89,7 +90,7 @@ def test_a_profile_comes_back_out_of_a_recorded_run(tmp_path):
         with Journal(tmp_path / "journal.jsonl") as journal:
             evaluator = Evaluator(benchmark, SimulatedExecutor("sim:x", profile), sandbox, EvaluationLimits())
             for source in sources:
-                evaluation = run_sync(evaluator.evaluate(source, items, 0, Ledger("record")))
+                evaluation = run_sync(evaluator.evaluate(source, items, Episode(0, Ledger("record"))))
                 journal.write("evaluation", workflow=source, **evaluation_view(evaluation))
         recorded = read_run(tmp_path / "journal.jsonl")
         fitted, held_out = halves(items)

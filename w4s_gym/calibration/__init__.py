@@ -1,0 +1,1 @@
+"""Fits simulated executors: to published figures (`fitting`), and to recorded runs of real ones (`recorded`)."""

@@ -1,0 +1,79 @@
+"""Options of the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from w4s_gym.errors import ConfigError
+from w4s_gym.evaluation import EvaluationLimits
+from w4s_gym.ledger import Caps
+from w4s_gym.options import whole_number
+from w4s_gym.prompts import PromptStyle
+from w4s_gym.racing import RacingRule
+from w4s_gym.reward import RewardRule
+from w4s_gym.sandbox import SandboxConfig
+from w4s_gym.splits import SplitKind
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """What `gym.make` takes besides benchmark, executor and the benchmark's own options.
+
+    Options that are objects here (`reward`, `limits`, `budget`, `racing`, `sandbox`) are given as dicts of some of
+    their fields, so that specs of environments are plain data.
+    """
+
+    executor_config: Mapping[str, Any] | None = None
+    """Plain JSON options of the executor (base URL, cache folder, ...); see `make_executor`."""
+    max_turns: int = 10
+    """Length of an episode in turns."""
+    window: int = 2
+    """Number of turns after which the chat starts afresh from the seeds and the current workflow."""
+    max_repairs: int = 3
+    """Repairs of one action before it is skipped."""
+    self_test: bool = True
+    """Run a new workflow on one sample before it is measured."""
+    feedback_cases: int = 5
+    """Number of failed validation items shown after a turn; 0 shows none."""
+    prompt_style: PromptStyle = "full"
+    """`full` or `compact` (for meta-agents with a small context)."""
+    reward: RewardRule = RewardRule()
+    """Which reward an accepted workflow earns."""
+    seed_workflows: tuple[str, ...] | None = None
+    """Names of the benchmark's seed workflows that an episode starts with; None takes all. With a poor one alone
+    (`["CoT"]`) it is for the meta-agent to find what the others know."""
+    validation_size: int | None = None
+    """Number of validation items; the benchmark's default if None."""
+    test_size: int | None = None
+    """Largest number of test items; the benchmark's default if None."""
+    split_seed: int = 0
+    """Seed of the split (not of the episode)."""
+    split: SplitKind = "seeded"
+    """`seeded`, or `published` where the benchmark has published lists."""
+    limits: EvaluationLimits = EvaluationLimits()
+    """Limits of running workflows."""
+    budget: Caps = Caps()
+    """Caps on all that this environment runs."""
+    racing: RacingRule | None = None
+    """When to end the validation of candidates that can hardly earn a reward (an empty dict takes the defaults; a
+    candidate that is given up earns the reward of its predicted accuracy); None measures every candidate on all items.
+    """
+    sandbox: SandboxConfig = SandboxConfig()
+    """How workflows are confined."""
+    allow_unsafe: bool = False
+    """Accept a machine that cannot isolate workflows; the same as `sandbox={"allow_unsafe": True}`."""
+    journal: str | None = None
+    """File that gets a line for every evaluation; its folder must exist."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be used."""
+        for name, least in (("max_turns", 1), ("window", 1), ("max_repairs", 0), ("feedback_cases", 0)):
+            whole_number(getattr(self, name), least, name)
+        for name in ("validation_size", "test_size"):
+            if getattr(self, name) is not None:
+                whole_number(getattr(self, name), 1, name)
+        if self.journal is not None and not Path(self.journal).parent.is_dir():
+            raise ConfigError(f"expected journal to be a file in a folder that exists; got {self.journal!r}")

@@ -1,0 +1,54 @@
+"""What a meta-agent is told about the items that a workflow got wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from w4s_gym.benchmark import Benchmark, Item
+from w4s_gym.quoting import quoted
+from w4s_gym.results import Evaluation, ItemResult
+from w4s_gym.state import FailureCase
+
+
+def failed_results(evaluation: Evaluation) -> list[ItemResult]:
+    """Return the results of the items that were measured and not fully solved, in the evaluation's order."""
+    return [result for result in evaluation.scored if result.score < 1.0]
+
+
+def failure_cases(
+    benchmark: Benchmark, items: Sequence[Item], results: Iterable[ItemResult]
+) -> tuple[FailureCase, ...]:
+    """Describe failed validation items.
+
+    Questions of a confidential benchmark never enter a prompt, because prompts are written to disk as trajectories; nor
+    does a program that solves a code item, because hidden tests grade it.
+
+    Args:
+        benchmark: the benchmark of the items.
+        items: the validation items.
+        results: those of its results that shall be told, in this order.
+
+    Returns:
+        One case per result; none for a confidential benchmark.
+    """
+    if benchmark.confidential:
+        return ()
+    by_id = {item.id: item for item in items}
+    return tuple(_case(by_id[result.item_id], result) for result in results)
+
+
+def list_cases(cases: Iterable[FailureCase]) -> str:
+    """Write cases as a list, long texts cut."""
+    return "\n".join(
+        f"- Question: {case.question[:600]}\n  Answer: {quoted(case.answer, 200)}\n  Correct answer: {case.gold[:200]}"
+        for case in cases
+    )
+
+
+def _case(item: Item, result: ItemResult) -> FailureCase:
+    failure = result.error.text() if result.error else result.status
+    return FailureCase(
+        question=item.task,
+        answer=result.answer if result.status == "ok" else f"({failure})",
+        gold="(a program that passes the hidden tests)" if item.kind == "code" else str(item.gold),
+    )

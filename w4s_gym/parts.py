@@ -1,0 +1,136 @@
+"""What an environment works with: items, executor, sandbox, journal, and what measures workflows with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from w4s_gym._loop import run_sync
+from w4s_gym.benchmark import Benchmark
+from w4s_gym.candidates import CandidateTrials
+from w4s_gym.config import EnvConfig
+from w4s_gym.errors import ConfigError
+from w4s_gym.evaluation import Evaluator
+from w4s_gym.executors import Executor, check_executor, make_executor
+from w4s_gym.journal import Journal
+from w4s_gym.measure import Measurer
+from w4s_gym.sandbox import Sandbox
+from w4s_gym.splits import Split, make_split
+
+
+class Parts:
+    """Opened one by one at first use, closed together; then they can be opened again."""
+
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        benchmark_options: Mapping[str, Any],
+        executor: str | Executor,
+        config: EnvConfig,
+    ) -> None:
+        """Keep what they are made of; nothing is opened.
+
+        Args:
+            benchmark: gives the items.
+            benchmark_options: its own options.
+            executor: a spec as `make_executor` takes it, or an executor; who made one closes it.
+            config: all other options.
+
+        Raises:
+            UnknownExecutor: no such executor.
+            ConfigError: neither a spec nor an executor, or an executor object together with an `executor_config`.
+        """
+        if isinstance(executor, str):
+            check_executor(executor, config.executor_config)
+        elif not isinstance(executor, Executor):
+            raise ConfigError(
+                f"executor: expected a spec such as 'sim:gpt-4o-mini' or an Executor; got {executor!r:.80}"
+            )
+        elif config.executor_config:
+            raise ConfigError("expected no executor_config beside an executor object: configure the object itself")
+        self._benchmark = benchmark
+        self._benchmark_options = benchmark_options
+        self._executor = executor
+        self._config = config
+
+    @property
+    def executor_name(self) -> str:
+        """The executor's spec, or the name of the object."""
+        return self._executor if isinstance(self._executor, str) else self._executor.name
+
+    @cached_property
+    def split(self) -> Split:
+        """The fixed validation and test items; loads the data.
+
+        Raises:
+            DataMissing: the data was not found; the message names all ways to provide it.
+            DataCorrupt: a file is truncated or altered.
+        """
+        benchmark, config = self._benchmark, self._config
+        items = benchmark.load(**self._benchmark_options)
+        # Only when asked for: the published lists of some benchmarks need a file of their own.
+        published = benchmark.published_split if config.split == "published" else None
+        return make_split(
+            items,
+            config.validation_size or benchmark.validation_size,
+            config.test_size or benchmark.test_size,
+            config.split_seed,
+            config.split,
+            published(items) if published else None,
+        )
+
+    @cached_property
+    def executor(self) -> Executor:
+        """The executor that answers the workflows' calls."""
+        if isinstance(self._executor, str):
+            return make_executor(self._executor, self._config.executor_config)
+        return self._executor
+
+    @cached_property
+    def sandbox(self) -> Sandbox:
+        """The sandbox that workflows run in."""
+        config = self._config.sandbox
+        return Sandbox(replace(config, allow_unsafe=config.allow_unsafe or self._config.allow_unsafe))
+
+    @cached_property
+    def measurer(self) -> Measurer:
+        """Measures workflows, and keeps the results."""
+        evaluator = Evaluator(self._benchmark, self.executor, self.sandbox, self._config.limits)
+        return Measurer(evaluator, self.sandbox, self.split, self.record)
+
+    @cached_property
+    def trials(self) -> CandidateTrials:
+        """Makes candidates of actions."""
+        config = self._config
+        return CandidateTrials(self.measurer, config.reward, config.prompt_style, config.max_repairs, config.self_test)
+
+    @cached_property
+    def _journal(self) -> Journal | None:
+        return None if self._config.journal is None else Journal(Path(self._config.journal))
+
+    def record(self, kind: str, **data: Any) -> None:
+        """Write one record to the journal, if there is one."""
+        if self._journal is not None:
+            self._journal.write(
+                kind,
+                benchmark=self._benchmark.name,
+                executor=self.executor_name,
+                simulated=self.executor.simulated,
+                split=self.split.hash,
+                **data,
+            )
+
+    def close(self) -> None:
+        """Close what is open; may be called twice."""
+        opened = self.__dict__
+        if "sandbox" in opened:
+            self.sandbox.close()
+        if "executor" in opened and isinstance(self._executor, str):
+            run_sync(self.executor.close())
+        if opened.get("_journal") is not None:
+            opened["_journal"].close()
+        for name in ("executor", "sandbox", "measurer", "trials", "_journal"):
+            opened.pop(name, None)
