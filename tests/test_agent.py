@@ -151,7 +151,7 @@ def test_texts_that_are_too_long_raise_inside_the_workflow():
     with pytest.raises(WorkflowCallError, match="at most 100,000"):
         call(host(Scripted("x")), "execute_code", code=long, timeout=5)
     item = Item("i", "task", "", kind="code", entry_point="f", public_tests=("assert f() == 1",))
-    agent = AgentHost(item, Scripted("x"), None, Ledger("item"), 7, PROGRAM_LIMITS)
+    agent = AgentHost(item, Scripted("x"), None, Episode(7, Ledger("item")), PROGRAM_LIMITS)
     result = call(agent, "exec_test", solution=long, entry_point="f").value
     assert result["result"] is False and "at most 100,000" in result["feedback"]
 

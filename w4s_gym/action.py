@@ -31,13 +31,26 @@ class ParsedAction:
 
 
 def parse_action(action: str) -> ParsedAction:
-    """Find the workflow in an action.
+    r"""Find the workflow in an action.
 
+<<<<<<< HEAD
     Fences are read as CommonMark does: backticks or tildes, any info string that begins with `python`, `py` or
     nothing, any line ends; a block that is never closed ends with the text. Of several blocks the last one that
     defines `solver` and compiles counts, and if a program holds fences in its own texts, the end with which it
     compiles. The source is never compiled in this process: it is untrusted. Blocks for milliseconds when there are
     several candidates, so call it in a thread where an event loop runs.
+=======
+    The last closed block that is fenced with three backticks (language `python`, `py` or none) and defines `solver`
+    counts. The source is only searched, never compiled: it is untrusted.
+
+    Example:
+        >>> action = format_action("Ask once.", "def solver(agent, task): ...")
+        >>> parsed = parse_action(action)
+        >>> parsed.analysis, parsed.workflow
+        ('Ask once.', 'def solver(agent, task): ...\n')
+        >>> parse_action("just words").problem
+        'there is no ```python block; expected complete Python code that defines `solver(agent, task)`'
+>>>>>>> 704544d (A test holds the layer order and that no imports run in a circle; examples in docstrings run; one version source; CITATION.cff)
     """
     text = fences.plain_lines(without_leading_thoughts(action[-MAX_ACTION_CHARS:]))
     if not text.strip():
@@ -64,6 +77,7 @@ def clean_action(action: str) -> str:
 
 
 def format_action(analysis: str, workflow: str) -> str:
+<<<<<<< HEAD
     """Write an action the way `parse_action` reads it."""
     return f"{analysis.strip()}\n\n{fences.fenced(workflow)}"
 
@@ -75,3 +89,16 @@ def _problem(text: str) -> str:
     if found:
         return "no ```python block defines a function `solver(agent, task)`"
     return "there is no ```python block; expected complete Python code that defines `solver(agent, task)`"
+=======
+    """Write an action the way `parse_action` reads it.
+
+    Example:
+        >>> print(format_action("Ask once.", "def solver(agent, task): ..."))
+        Ask once.
+        <BLANKLINE>
+        ```python
+        def solver(agent, task): ...
+        ```
+    """
+    return f"{analysis.strip()}\n\n```python\n{workflow.strip()}\n```"
+>>>>>>> 704544d (A test holds the layer order and that no imports run in a circle; examples in docstrings run; one version source; CITATION.cff)

@@ -182,6 +182,15 @@ def get_benchmark(name: str) -> Benchmark:
 
     Raises:
         UnknownBenchmark: no such benchmark; the message lists the known ones.
+
+    Example:
+        >>> import w4s_gym  # registers the benchmarks
+        >>> benchmark = get_benchmark("ChainSum")
+        >>> benchmark.metric, [seed.name for seed in benchmark.seeds][:1]
+        ('accuracy', ['CoT'])
+        >>> item = benchmark.load(size=3)[0]
+        >>> item.kind, item.task, item.gold
+        ('number', 'State the final answer to the following arithmetic problem: 15 - 43 =', '-28')
     """
     if name not in _REGISTRY:
         raise UnknownBenchmark(f"expected one of {', '.join(sorted(_REGISTRY))}; got benchmark {name!r}")

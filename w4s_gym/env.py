@@ -290,6 +290,14 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         Raises:
             ExecutorUnavailable: too few items could be measured.
             BudgetExceeded: a cap of the run was reached.
+
+        Example:
+            >>> from w4s_gym.workflows import hand_made_workflow
+            >>> env = WorkflowDesignEnv("GSMSymbolic", validation_size=8, test_size=8)
+            >>> evaluation = env.evaluate_workflow(hand_made_workflow("CoT", "number"))
+            >>> len(evaluation.items), 0 <= evaluation.accuracy <= 1, evaluation.statuses
+            (8, True, {'ok': 8})
+            >>> env.close()
         """
         return self.evaluate_workflows([source], draw)[0]
 
@@ -307,6 +315,14 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         Raises:
             ExecutorUnavailable: too few items could be measured.
             BudgetExceeded: a cap of the run was reached.
+
+        Example:
+            >>> env = WorkflowDesignEnv("GSMSymbolic", validation_size=8, test_size=6, max_turns=2)
+            >>> observation, info = env.reset(seed=0)
+            >>> evaluation = env.evaluate_test(env.state.best_workflow)
+            >>> len(evaluation.items), evaluation.usage.calls > 0
+            (6, True)
+            >>> env.close()
         """
         return run_sync(self._parts.measurer.measure([source], "test", self._on_draw(draw)))[0]
 

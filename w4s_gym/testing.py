@@ -55,6 +55,9 @@ def check_benchmark(
     Raises:
         AssertionError: a rule is broken; the message names it.
         DataMissing: the benchmark's data is not at hand.
+
+    Example:
+        >>> check_benchmark("ChainSum", options={"size": 60}, sample=3)  # says nothing when all is well
     """
     benchmark = get_benchmark(name)
     items = benchmark.load(**(options or {}))

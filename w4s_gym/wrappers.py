@@ -18,7 +18,13 @@ class FoldRepairs(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
     Example:
         >>> import gymnasium as gym, w4s_gym
         >>> from w4s_gym.wrappers import FoldRepairs
-        >>> env = FoldRepairs(gym.make("W4S-GSMSymbolic-v0"), repair=lambda messages: "text of the repaired action")
+        >>> env = gym.make("W4S-GSMSymbolic-v0", validation_size=4, test_size=4)
+        >>> env = FoldRepairs(env, repair=lambda messages: env.action_space.sample())  # where a policy repairs
+        >>> observation, info = env.reset(seed=0)
+        >>> observation, reward, terminated, truncated, info = env.step("no code")
+        >>> info["evaluation"]["repairs"], info["state"]["turn"]
+        (1, 1)
+        >>> env.close()
     """
 
     def __init__(self, env: gym.Env[str, str], repair: Callable[[list[Message]], str]) -> None:

@@ -81,9 +81,7 @@ class LlamaCppPolicy(ServedPolicy):
         return [await self._server.use(lambda url, order=order: self._ask(url, order)) for order in orders]
 
     async def _ask(self, url: str, order: Order) -> Sequence[Completion]:
-        endpoint = EndpointConfig.from_json(
-            {"base_url": url, "attempts": 3, "attempt_seconds": _SECONDS, "call_seconds": _SECONDS}
-        )
+        endpoint = EndpointConfig(base_url=url, attempts=3, attempt_seconds=_SECONDS, call_seconds=_SECONDS)
         exchange = Exchange(endpoint, None)
         # transformers and vLLM scale by the temperature before they cut the nucleus; llama.cpp would do it after.
         body = {**self._body(order), "samplers": ["temperature", "top_p"], "cache_prompt": True}

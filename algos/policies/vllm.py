@@ -46,9 +46,7 @@ class VLLMPolicy(ServedPolicy):
         self._folder = tempfile.TemporaryDirectory(prefix="w4s-adapters-")
         self._run = secrets.token_hex(4)  # several processes may use one server, and unload their own adapters only
         self._loaded = ""
-        endpoint = EndpointConfig.from_json(
-            {"base_url": self._server, "attempt_seconds": 900.0, "call_seconds": 3600.0}
-        )
+        endpoint = EndpointConfig(base_url=self._server, attempt_seconds=900.0, call_seconds=3600.0)
         self._exchange = Exchange(endpoint, find_key(endpoint))
 
     @property

@@ -27,7 +27,7 @@ def test_the_options_of_the_environment_are_known_and_the_cache_is_shared():
     assert from_fields(EvaluationLimits(), options["limits"], "limits").item_caps.calls == 3
     executor = dict(options["executor_config"])
     assert executor.pop("cache_folder")
-    assert LocalConfig.from_json(executor).reply_tokens == 32
+    assert from_fields(LocalConfig(), executor, "executor config").reply_tokens == 32
 
 
 @pytest.mark.parametrize(("last", "better"), [(0.0, 0.3), (0.0, 0.85), (0.03, 0.3), (0.03, 0.85)])

@@ -31,6 +31,16 @@ def make_executor(spec: str, config: Mapping[str, Any] | None = None) -> Executo
     Raises:
         UnknownExecutor: unknown scheme, profile or model.
         ConfigError: an unusable config, or no API key.
+
+    Example:
+        >>> import asyncio
+        >>> from w4s_gym.benchmark import Item
+        >>> executor = make_executor("sim:gpt-4o-mini")  # simulated: needs the item it is asked about
+        >>> question = ({"role": "user", "content": "What is 17 + 25?"},)
+        >>> request = ChatRequest(question, n=2, item=Item("sum", "What is 17 + 25?", "42"))
+        >>> reply = asyncio.run(executor.complete(request))
+        >>> executor.simulated, len(reply.completions), reply.usage.calls
+        (True, 2, 2)
     """
     check_executor(spec, config)
     scheme, _, rest = spec.partition(":")

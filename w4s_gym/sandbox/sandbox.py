@@ -94,6 +94,19 @@ class Sandbox:
 
         Raises:
             SandboxUnavailable: the machine does not offer the required level.
+
+        Example:
+            >>> import asyncio
+            >>> async def answer(method, arguments):  # stands for the executor
+            ...     return ["42"]
+            >>> source = '''
+            ... def solver(agent, task):
+            ...     return {"answer": agent.call_llm(messages=[{"role": "user", "content": task}])[0]}
+            ... '''
+            >>> with Sandbox() as sandbox:
+            ...     outcome = asyncio.run(sandbox.run_workflow(source, "What is 17 + 25?", handler=answer))
+            >>> outcome.status, outcome.value
+            ('ok', {'answer': '42'})
         """
         job = {"mode": "workflow", "source": source, "task": task, "entry_point": entry_point, "seed": seed}
         self._bind()
