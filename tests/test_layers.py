@@ -31,7 +31,7 @@ FLOORS = (
     {"benchmark", "results"},
     {"sandbox", "options", "journal", "racing", "reward", "spaces"},
     {"errors", "models"},
-    {"usage", "action", "messages", "checksum", "_loop"},
+    {"usage", "action", "messages", "checksum", "shares", "_loop"},
 )
 """From the top: a module may import those of lower floors, and of its own as long as that closes no circle."""
 
