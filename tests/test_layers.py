@@ -25,13 +25,13 @@ FLOORS = (
     {"evaluation"},
     {"agent"},
     {"episode", "prompts"},
-    {"ledger", "feedback", "info", "render"},
-    {"envs"},
+    {"ledger", "feedback", "info", "render", "spaces"},
+    {"envs", "action"},
     {"executors", "state", "data", "registration", "scoring", "splits", "workflows"},
-    {"benchmark", "results"},
-    {"sandbox", "options", "journal", "racing", "reward", "spaces"},
-    {"errors", "models"},
-    {"usage", "action", "messages", "checksum", "shares", "_loop"},
+    {"benchmark", "results", "json_reply", "reply_format"},
+    {"sandbox", "options", "journal", "racing", "reward", "models"},
+    {"errors"},
+    {"usage", "messages", "quoting", "shares", "cache_folder", "checksum", "_loop"},
 )
 """From the top: a module may import those of lower floors, and of its own as long as that closes no circle."""
 

@@ -33,15 +33,11 @@ class ParsedAction:
 def parse_action(action: str) -> ParsedAction:
     r"""Find the workflow in an action.
 
-<<<<<<< HEAD
     Fences are read as CommonMark does: backticks or tildes, any info string that begins with `python`, `py` or
     nothing, any line ends; a block that is never closed ends with the text. Of several blocks the last one that
     defines `solver` and compiles counts, and if a program holds fences in its own texts, the end with which it
     compiles. The source is never compiled in this process: it is untrusted. Blocks for milliseconds when there are
     several candidates, so call it in a thread where an event loop runs.
-=======
-    The last closed block that is fenced with three backticks (language `python`, `py` or none) and defines `solver`
-    counts. The source is only searched, never compiled: it is untrusted.
 
     Example:
         >>> action = format_action("Ask once.", "def solver(agent, task): ...")
@@ -50,7 +46,6 @@ def parse_action(action: str) -> ParsedAction:
         ('Ask once.', 'def solver(agent, task): ...\n')
         >>> parse_action("just words").problem
         'there is no ```python block; expected complete Python code that defines `solver(agent, task)`'
->>>>>>> 704544d (A test holds the layer order and that no imports run in a circle; examples in docstrings run; one version source; CITATION.cff)
     """
     text = fences.plain_lines(without_leading_thoughts(action[-MAX_ACTION_CHARS:]))
     if not text.strip():
@@ -77,19 +72,6 @@ def clean_action(action: str) -> str:
 
 
 def format_action(analysis: str, workflow: str) -> str:
-<<<<<<< HEAD
-    """Write an action the way `parse_action` reads it."""
-    return f"{analysis.strip()}\n\n{fences.fenced(workflow)}"
-
-
-def _problem(text: str) -> str:
-    found = [block for block in fences.blocks(text) if block.language in fences.PYTHON]
-    if found and not found[-1].closed and not any(block.closed for block in found):
-        return "the ```python block is not closed, and what it holds is no complete program that defines `solver`"
-    if found:
-        return "no ```python block defines a function `solver(agent, task)`"
-    return "there is no ```python block; expected complete Python code that defines `solver(agent, task)`"
-=======
     """Write an action the way `parse_action` reads it.
 
     Example:
@@ -100,5 +82,13 @@ def _problem(text: str) -> str:
         def solver(agent, task): ...
         ```
     """
-    return f"{analysis.strip()}\n\n```python\n{workflow.strip()}\n```"
->>>>>>> 704544d (A test holds the layer order and that no imports run in a circle; examples in docstrings run; one version source; CITATION.cff)
+    return f"{analysis.strip()}\n\n{fences.fenced(workflow)}"
+
+
+def _problem(text: str) -> str:
+    found = [block for block in fences.blocks(text) if block.language in fences.PYTHON]
+    if found and not found[-1].closed and not any(block.closed for block in found):
+        return "the ```python block is not closed, and what it holds is no complete program that defines `solver`"
+    if found:
+        return "no ```python block defines a function `solver(agent, task)`"
+    return "there is no ```python block; expected complete Python code that defines `solver(agent, task)`"
