@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import Literal
 
-from w4s_gym.benchmark import Benchmark, Item, pure_grader
+from w4s_gym.benchmark import Benchmark, Grading, Item, either_grader, grading_context
 from w4s_gym.data import DataFile, HubSource, cached_load, load_rows
 from w4s_gym.errors import ConfigError, DataCorrupt
-from w4s_gym.scoring.number import score_number
+from w4s_gym.scoring.number import score_number, score_number_as_published
 from w4s_gym.workflows import seed_workflows
 
 _FIELDS = {"question": str, "answer": str}
@@ -52,12 +52,17 @@ PUBLISHED_VALIDATION = (
 
 @cached_load
 def load(
-    *, part: Literal["test", "train"] = "test", data_path: str | PathLike[str] | None = None, verify: bool = True
+    *,
+    part: Literal["test", "train"] = "test",
+    grading: Grading = "tolerant",
+    data_path: str | PathLike[str] | None = None,
+    verify: bool = True,
 ) -> list[Item]:
     """Load the problems.
 
     Args:
         part: `test` (1,319 problems) or `train` (7,473).
+        grading: "tolerant", or "published" to score as AFlow does: the last number counts.
         data_path: file, or folder that holds it.
         verify: whether an altered file is refused.
     """
@@ -70,7 +75,14 @@ def load(
         solution, mark, gold = row["answer"].rpartition("####")
         if not mark:
             raise DataCorrupt(f"GSM8K {part}, row {number + 1}: expected an answer after ####; got {solution[-40:]!r}")
-        items.append(Item(id=f"{part}/{number}", task=row["question"], gold=gold.strip().replace(",", "")))
+        items.append(
+            Item(
+                id=f"{part}/{number}",
+                task=row["question"],
+                gold=gold.strip().replace(",", ""),
+                context=grading_context(grading),
+            )
+        )
     return items
 
 
@@ -84,7 +96,7 @@ BENCHMARK = Benchmark(
     description="Grade-school arithmetic word problems in English. Two to eight steps of reasoning each.",
     answer_format='The number that solves the problem, without unit, as a string: {"answer": "18"}.',
     load=load,
-    grade=pure_grader(score_number),
+    grade=either_grader(score_number, score_number_as_published),
     seeds=seed_workflows("number"),
     validation_size=264,
     test_size=1055,

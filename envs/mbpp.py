@@ -41,7 +41,7 @@ PUBLISHED_VALIDATION = (
 def load(*, data_path: str | PathLike[str] | None = None, verify: bool = True) -> list[Item]:
     """Load the 427 tasks.
 
-    The first assert of a task is its public example and is not among the hidden tests.
+    All asserts of a task grade a solution; the first one is also its public example.
 
     Args:
         data_path: `sanitized-mbpp.json`, or a folder that holds it.
@@ -53,7 +53,7 @@ def load(*, data_path: str | PathLike[str] | None = None, verify: bool = True) -
 
 def _item(row: Row) -> Item:
     entry_point, signature = _function_under_test(row)
-    public, hidden = row["test_list"][0], [test for test in row["test_list"] if test != row["test_list"][0]]
+    public, tests = row["test_list"][0], dict.fromkeys(row["test_list"])
     imports = "".join(f"{line}\n" for line in row["test_imports"])
     # One task's tests use a module that only the reference solution imports.
     own = [node for node in parse_python(row["code"]).body if isinstance(node, (ast.Import, ast.ImportFrom))]
@@ -66,7 +66,7 @@ def _item(row: Row) -> Item:
         entry_point=entry_point,
         public_tests=(public,),
         # Not wrapped in a function `check`: one task is itself named so.
-        hidden_tests="\n".join(hidden) + "\n",
+        hidden_tests="\n".join(tests) + "\n",
         context={"prompt": imports, "setup": imports + "".join(f"{ast.unparse(node)}\n" for node in own)},
     )
 
@@ -91,8 +91,9 @@ def _published_split(items: Sequence[Item]) -> tuple[list[str], list[str]]:
 
 BENCHMARK = Benchmark(
     name="MBPP",
-    description="Write a short Python function. The task is a sentence, the function's signature and one test. Hidden "
-    "tests decide. The test that is shown may be run with `agent.exec_test` and `agent.test_on_public_test`.",
+    description="Write a short Python function. The task is a sentence, the function's signature and one test. That "
+    "one and further hidden ones decide. The one that is shown may be run with `agent.exec_test` and "
+    "`agent.test_on_public_test`.",
     answer_format='The Python source of the function, with its imports and helpers: {"answer": "def f(x): ..."}. '
     "`solver(agent, task, entry_point)` also receives the function's name.",
     load=load,

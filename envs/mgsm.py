@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from os import PathLike
 
-from w4s_gym.benchmark import Benchmark, Item, pure_grader
+from w4s_gym.benchmark import Benchmark, Grading, Item, either_grader, grading_context
 from w4s_gym.data import DataFile, HubSource, Row, cached_load, load_rows
 from w4s_gym.errors import ConfigError
-from w4s_gym.scoring.number import score_number
+from w4s_gym.scoring.number import score_number, score_text_as_published
 from w4s_gym.workflows import seed_workflows
 
 CHECKSUMS = {
@@ -38,12 +38,17 @@ def _from_hub(row: Row) -> Row:
 
 @cached_load
 def load(
-    *, language: str | Sequence[str] = "all", data_path: str | PathLike[str] | None = None, verify: bool = True
+    *,
+    language: str | Sequence[str] = "all",
+    grading: Grading = "tolerant",
+    data_path: str | PathLike[str] | None = None,
+    verify: bool = True,
 ) -> list[Item]:
     """Load the problems.
 
     Args:
         language: a language code, several of them, or `all`. A problem's translations stay on one side of a split.
+        grading: "tolerant", or "published" to score as ADAS and W4S do: the answer is the gold text.
         data_path: file of the language, or folder of the files `mgsm_<language>.tsv`.
         verify: whether altered files are refused.
     """
@@ -69,6 +74,7 @@ def load(
                 gold=row["answer"].replace(",", ""),
                 question=f"MGSM problem {number}",
                 group=code,
+                context=grading_context(grading),
             )
             for number, row in enumerate(rows)
         ]
@@ -81,6 +87,6 @@ BENCHMARK = Benchmark(
     "German, Russian, Chinese, Japanese, Thai, Swahili, Telugu, Bengali). Two to eight steps of reasoning each.",
     answer_format='The whole number that solves the problem, without unit, as a string: {"answer": "18"}.',
     load=load,
-    grade=pure_grader(score_number),
+    grade=either_grader(score_number, score_text_as_published),
     seeds=seed_workflows("number"),
 )

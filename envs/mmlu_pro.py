@@ -5,10 +5,10 @@ from __future__ import annotations
 from os import PathLike
 from typing import Literal
 
-from w4s_gym.benchmark import Benchmark, Item, pure_grader
+from w4s_gym.benchmark import Benchmark, Grading, Item, either_grader, grading_context
 from w4s_gym.data import DataFile, HubSource, Row, cached_load, load_rows
 from w4s_gym.errors import ConfigError, DataCorrupt
-from w4s_gym.scoring.choice import score_choice
+from w4s_gym.scoring.choice import score_choice, score_choice_as_published
 from w4s_gym.workflows import seed_workflows
 
 LETTERS = "ABCDEFGHIJ"
@@ -38,6 +38,7 @@ REVISION = "527feea0afed1de15a8c115abf7be4c912123315"
 def load(
     *,
     part: Literal["test", "validation"] = "test",
+    grading: Grading = "tolerant",
     data_path: str | PathLike[str] | None = None,
     verify: bool = True,
 ) -> list[Item]:
@@ -45,6 +46,7 @@ def load(
 
     Args:
         part: `test` (12,032 questions) or `validation` (70, meant for few-shot prompts).
+        grading: "tolerant", or "published" to score as the benchmark's own script does, guesses left out.
         data_path: file, or folder that holds it.
         verify: whether an altered file is refused.
     """
@@ -52,10 +54,10 @@ def load(
         raise ConfigError(f'expected part "test" or "validation"; got {part!r}')
     hub = HubSource("TIGER-Lab/MMLU-Pro", part, REVISION, records=FILES[part].records)
     rows = load_rows("MMLUPro", file=FILES[part], hub=hub, data_path=data_path, verify=verify)
-    return [_item(row) for row in sorted(rows, key=lambda row: int(row["question_id"]))]
+    return [_item(row, grading) for row in sorted(rows, key=lambda row: int(row["question_id"]))]
 
 
-def _item(row: Row) -> Item:
+def _item(row: Row, grading: Grading) -> Item:
     # The letter is the gold answer: in row 3983 the index contradicts it.
     options = [option.strip() for option in row["options"]]
     options = [option for option in options if option != FILLER]
@@ -73,6 +75,7 @@ def _item(row: Row) -> Item:
         kind="choice",
         question=question,
         group=row["category"],
+        context=grading_context(grading),
     )
 
 
@@ -82,6 +85,6 @@ BENCHMARK = Benchmark(
     "(mathematics, physics, law, psychology, ...).",
     answer_format='The letter of the correct option (A to J), as a string: {"answer": "C"}.',
     load=load,
-    grade=pure_grader(score_choice),
+    grade=either_grader(score_choice, score_choice_as_published),
     seeds=seed_workflows("choice"),
 )

@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, SupportsFloat
+from typing import Any, Literal, Protocol, SupportsFloat, get_args
 
 from w4s_gym.errors import ConfigError, UnknownBenchmark
 from w4s_gym.options import checked, refuse_unknown
@@ -80,6 +80,30 @@ def pure_grader(score: Callable[[Any, str], float]) -> Grader:
 
     async def grade(item: Item, answer: str, run_tests: RunTests) -> float:
         return score(item.gold, answer)
+
+    return grade
+
+
+Grading = Literal["tolerant", "published"]
+"""`published` scores as the published graders do, which miss forms in which models write right answers."""
+
+
+def grading_context(grading: str) -> dict[str, Any]:
+    """Return what an item's context holds to be graded this way; nothing for `tolerant`.
+
+    Raises:
+        ConfigError: no such way.
+    """
+    if grading not in get_args(Grading):
+        raise ConfigError(f'expected grading "tolerant" or "published"; got {grading!r}')
+    return {"grading": grading} if grading == "published" else {}
+
+
+def either_grader(tolerant: Callable[[Any, str], float], published: Callable[[Any, str], float]) -> Grader:
+    """Make a grader of two pure functions of (gold, answer); `grading_context` of the item chooses."""
+
+    async def grade(item: Item, answer: str, run_tests: RunTests) -> float:
+        return (published if item.context.get("grading") == "published" else tolerant)(item.gold, answer)
 
     return grade
 

@@ -1,6 +1,7 @@
 """Facts of single benchmarks."""
 
 import ast
+import asyncio
 import re
 from collections import Counter
 
@@ -8,7 +9,7 @@ import pytest
 
 from w4s_gym.benchmark import get_benchmark
 from w4s_gym.envs.humaneval import public_examples
-from w4s_gym.errors import DataCorrupt
+from w4s_gym.errors import ConfigError, DataCorrupt
 from w4s_gym.splits import make_split
 
 
@@ -91,12 +92,12 @@ def test_hotpotqa_closed_book_has_no_paragraphs(samples, hub):
     assert "Orn is a lake" not in benchmark.load(verify=False, closed_book=True)[0].task
 
 
-def test_mbpp_public_test_is_not_hidden(samples, data_folder):
+def test_all_asserts_of_mbpp_grade_the_public_one_too(samples, data_folder):
     for item in get_benchmark("MBPP").load(verify=False):
         assert len(item.public_tests) == 1
         assert item.public_tests[0] in item.task
-        assert item.public_tests[0] not in item.hidden_tests
-        assert item.hidden_tests.count("assert") == 3
+        assert item.public_tests[0] in item.hidden_tests
+        assert item.hidden_tests.count("assert") == 4
         assert f"{item.entry_point}(number, extra=0)" in item.task
 
 
@@ -191,3 +192,28 @@ def test_gsm_hard_tolerances(samples, data_folder):
     assert (score(exact, near), score(loose, near)) == (0.0, 1.0)
     assert score(loose, repr(exact.gold + 0.11)) == 0.0
     assert score(exact, repr(exact.gold * (1 + 1e-8))) == 1.0
+
+
+PUBLISHED = [
+    ("MGSM", {"language": "de"}, "{}", "${}"),
+    ("GSM8K", {}, "so {}", "#### {}\n(in 7777 steps)"),
+    ("MMLUPro", {}, "The answer is ({})", "The answer is ${}$, option K fails, so does L. J"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "right", "missed"), PUBLISHED)
+def test_the_published_grading_is_an_option_and_misses_forms_that_the_default_reads(
+    samples, data_folder, name, options, right, missed
+):
+    benchmark = get_benchmark(name)
+    tolerant = benchmark.load(verify=False, **options)
+    published = benchmark.load(verify=False, grading="published", **options)
+    assert [item.id for item in tolerant] == [item.id for item in published]
+
+    def grade(item, form):
+        return asyncio.run(benchmark.grade(item, form.format(item.gold), None))
+
+    assert grade(tolerant[0], right) == grade(published[0], right) == 1.0
+    assert grade(tolerant[0], missed) == 1.0 and grade(published[0], missed) == 0.0
+    with pytest.raises(ConfigError, match="published"):
+        benchmark.load(verify=False, grading="strict", **options)

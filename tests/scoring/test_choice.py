@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from w4s_gym.scoring.choice import extract_letter, score_choice
+from w4s_gym.scoring.choice import extract_letter, published_letter, score_choice, score_choice_as_published
 
 FOUND = [
     ("C", "C"),
@@ -54,6 +54,20 @@ FOUND = [
     ("A cat is what C shows", "C"),
     ("B, I think", "B"),
     ("x" * 50_000 + "\nThe answer is (C)", "C"),
+    ("**Answer**: C because option B fails", "C"),
+    ("**Answer: C**, not B", "C"),
+    ("Answer:\n\n**C**\n\nB is wrong", "C"),
+    ("The answer is $C$, not B", "C"),
+    ("The answer is: *C*, not B", "C"),
+    (r"The answer is $\boxed{\textbf{(C)}}$ and not B", "C"),
+    (r"Answer: \text{C}. B fails", "C"),
+    ("**Answer:** The correct option is **C**, not B", "C"),
+    ("Option C: vitamin A", "C"),
+    ("**Option C**: vitamin A", "C"),
+    (r"\boxed C", "C"),
+    (r"\boxed{C: 5 B}", "C"),
+    ("答案：C", "C"),
+    ("<think>The answer is B</think>C", "C"),
 ]
 
 NOT_FOUND = [
@@ -106,3 +120,18 @@ def test_megabytes_are_fast(unit):
 @given(st.text())
 def test_any_text_is_scored(text):
     assert score_choice("C", text) in (0.0, 1.0)
+
+
+def test_the_published_reading_is_kept_as_it_is():
+    assert published_letter("The answer is (C). Answer: B") == "C"
+    assert published_letter("Answer: A\nAnswer: C") == "C"
+    assert published_letter("It has to be C") == "C"
+    assert published_letter("The answer is $C$, not B") == "B"  # missed by the published script
+    assert published_letter("none") is None
+    assert score_choice_as_published("C", "The answer is C") == 1.0
+
+
+@pytest.mark.parametrize("unit", ["answer is ", "answer: **", "option ", "A ", "{", r"\text{", "Answer", " "])
+def test_work_does_not_grow_beyond_the_tail(unit, growth):
+    assert growth(extract_letter, unit) < 9
+    assert growth(published_letter, unit) < 9

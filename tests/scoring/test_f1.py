@@ -135,3 +135,19 @@ def test_scores_are_bounded(gold, answer):
     assert 0.0 <= score_drop([gold], answer) <= 1.0
     assert 0.0 <= score_hotpotqa(gold, answer) <= 1.0
     assert score_hotpotqa(gold, gold) == 1.0
+
+
+HOSTILE = [
+    *("[" + "1" * 5000 + "]", "[1e999]", "[NaN]", "[" * 5000, "[null]", "[{}]", '["a", ["b"]]', "[1" * 4000),
+    *("1" * 100_000, "1e999", "-inf nan", "- " * 10_000),
+]
+
+
+@pytest.mark.parametrize("answer", HOSTILE)
+def test_hostile_lists_and_numbers_are_scored(answer):
+    assert 0.0 <= score_drop(["7"], answer) <= 1.0
+    assert 0.0 <= score_hotpotqa("7", answer) <= 1.0
+
+
+def test_thoughts_are_no_part_of_an_answer():
+    assert score_drop(["7"], "<think>5 or 6</think>7") == score_hotpotqa("Paris", "London?</think> Paris") == 1.0

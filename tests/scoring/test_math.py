@@ -9,6 +9,7 @@ import pytest
 
 from w4s_gym.benchmark import Item
 from w4s_gym.scoring import math as scoring
+from w4s_gym.scoring.worker import Workers
 
 pytest.importorskip("math_verify")
 
@@ -81,14 +82,55 @@ def test_works_in_threads():
     assert scores == [1.0] * 9
 
 
-def test_an_endless_comparison_is_ended(monkeypatch):
-    scoring.score_math("5", "6/2")  # started
-    monkeypatch.setattr(scoring, "COMPARE_SECONDS", 0.5)
-    start = time.perf_counter()
+@pytest.fixture
+def asked(monkeypatch):
+    """Counts what the workers are asked, with a short limit of CPU time and nothing remembered."""
+    requests = []
+    ask = scoring._workers.ask
+    monkeypatch.setattr(
+        scoring._workers, "ask", lambda request, seconds: requests.append(request) or ask(request, seconds)
+    )
+    monkeypatch.setattr(scoring, "COMPARE_SECONDS", 0.3)
+    scoring._too_hard.clear()
+    yield requests
+    scoring._too_hard.clear()
+
+
+def test_an_endless_comparison_is_ended_and_its_answer_remembered(asked):
+    process_ids = {p.pid for p in idle()}
     assert scoring.score_math("5", "9^{9^{9^{9}}}") == 0.0
-    assert time.perf_counter() - start < 5.0
-    monkeypatch.undo()
+    tries = len(asked)
+    for gold in range(100):
+        assert scoring.score_math(str(gold), f"thus \\boxed{{9^{{9^{{9^{{9}}}}}}}} {gold}") == 0.0
+    assert len(asked) == tries <= 2
+    assert process_ids <= {p.pid for p in idle()}, "the worker went on"
     assert scoring.score_math(r"\frac{1}{2}", "0.5") == 1.0
+
+
+def test_many_different_endless_answers_and_honest_ones_are_graded_together(asked):
+    answers = [f"9^{{9^{{9^{{{n}}}}}}}" for n in range(5, 9)] + ["10/2"] * 20
+
+    async def grade_all():
+        return await asyncio.gather(*(scoring.grade_math(Item("1", "t", "5", "math"), a, None) for a in answers))
+
+    assert asyncio.run(grade_all()) == [0.0] * 4 + [1.0] * 20
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"the answer is **\frac{3}{4}**",
+        r"\boxed 0.75",
+        "#### Step 2: Divide\n3/4\nThe answer is **0.75**",
+        r"<think>\boxed{7}</think>\boxed{3/4}",
+    ],
+)
+def test_decorated_answers_are_read(text):
+    assert scoring.score_math(r"\frac{3}{4}", text) == 1.0
+
+
+def idle():
+    return [p for p in scoring._workers._idle.queue if p is not None]
 
 
 @pytest.mark.parametrize("unit", ["{", "\\frac{1}{", "9", "x^", "\\boxed{", "(", "1+"])
@@ -102,9 +144,9 @@ def test_megabytes_are_fast(unit):
 
 def test_the_worker_sees_no_environment(monkeypatch):
     monkeypatch.setenv("SOME_API_KEY", "hidden")
-    scoring._current.close()
-    scoring.score_math("5", "6/2")
-    process = scoring._current._process
+    workers = Workers("math_worker.py", 1)
+    assert workers.ask(["5", "6/2", 5.0], 60.0) is False
+    (process,) = workers._idle.queue
     with open(f"/proc/{process.pid}/environ", "rb") as file:
         assert b"hidden" not in file.read()
 
@@ -134,11 +176,12 @@ def test_grading_does_not_block_the_loop():
 
 def test_a_forked_process_gets_its_own_worker():
     scoring.score_math("5", "6/2")
-    parent = scoring._current
+    before = {p.pid for p in idle()}
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.write(write, b"1" if scoring._worker() is not parent else b"0")
+        score = asyncio.run(scoring.grade_math(Item("1", "t", "3", "math"), "6/2", None))
+        os.write(write, b"1" if score == 1.0 and not before & {p.pid for p in idle()} else b"0")
         os._exit(0)
     os.waitpid(pid, 0)
     assert os.read(read, 1) == b"1"

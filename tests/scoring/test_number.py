@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from w4s_gym.scoring.number import final_number, find_numbers, score_number, score_number_or_none
+from w4s_gym.scoring.number import (
+    final_number,
+    find_numbers,
+    score_number,
+    score_number_as_published,
+    score_number_or_none,
+    score_text_as_published,
+)
 
 RIGHT = [
     # gold, answer
@@ -287,3 +294,134 @@ def test_order_of_numbers():
     assert [float(n) for n in find_numbers("a 1, then 2.5 and -3")] == [1, 2.5, -3]
     assert final_number("no digits") is None
     assert math.isclose(float(final_number("about 3.14")), 3.14)
+
+
+@pytest.mark.parametrize(
+    ("answer", "number"),
+    [
+        ("#### Step 2: Add\n5+3=8\nThe answer is **8**", "8"),
+        ("5\n#### 2. Add them\n5+3=8", "8"),
+        ("#### Final Answer\n18\n", "18"),
+        ("##### 7 is no marker\nThe answer is 8.", "8"),
+        ("#### $1,450,000", "1450000"),
+        ("#### **18** apples\nThat is for 3 days.", "18"),
+        ("12 000", "12000"),
+        ("The answer is 1 234 567 km", "1234567"),
+        ("1.000,50", "1000.5"),
+        ("Antwort: 1.234.567,25", "1234567.25"),
+        ("1'000", "1000"),
+        ("1’000’000", "1000000"),
+        ("1_000", "1000"),
+        ("2½", "2.5"),
+        ("-½", "-0.5"),
+        ("3⅓", "10/3"),
+        (r"\frac12", "0.5"),
+        ("__42__", "42"),
+        ("_42_", "42"),
+        ("**42**", "42"),
+        ("x_1 = 42", "42"),
+        ("Answer: 12 (since 12=4*3)", "12"),
+        ("Answer: 12, because 3*4=12 and not 2*5=10", "12"),
+        ("Answer: 3 + 4 = 7", "7"),
+        ("Answer: 7 = 3 + 4", "7"),
+        ("The answer is x = 7; check: 3 + 4", "7"),
+        (r"\boxed 6", "6"),
+        (r"\boxed6 since 5+1", "6"),
+        ("**Answer**: 5, and 6 remain", "5"),
+        ("<think>The answer is 3</think>4", "4"),
+        ("答案：42\n检查：40+2", "42"),
+        ("答案是 42。共 50 人", "42"),
+        ("答え：18個 (3日)", "18"),
+        ("คำตอบคือ 18\n3", "18"),
+        ("La respuesta es 18. Son 3 días.", "18"),
+        ("Réponse : 18\nen 3 jours", "18"),
+        ("Die Antwort lautet 18. In 3 Tagen.", "18"),
+        ("Ответ: 18\nза 3 дня", "18"),
+        ("Jibu ni 18. Siku 3.", "18"),
+        ("సమాధానం: 18\n3", "18"),
+        ("উত্তর: ৪২\n৩", "42"),
+    ],
+)
+def test_the_number_meant_is_read_in_the_forms_in_which_models_write_it(answer, number):
+    assert score_number(number, answer) == 1.0
+
+
+@pytest.mark.parametrize(
+    "text", ["18\n#### None", "None\n#### 18", "18. The answer is None.", r"None \boxed{18}", "None. Answer: 18"]
+)
+def test_no_answer_is_right_for_a_number_and_for_none(text):
+    assert score_number_or_none("18", text) + score_number_or_none("None", text) == 1.0
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "18",
+                "None",
+                "####",
+                "\n",
+                " ",
+                "The answer is ",
+                r"\boxed{",
+                "}",
+                "Answer: ",
+                "cannot be determined",
+                ".",
+                "=",
+                "**",
+            ]
+        )
+    ).map("".join)
+)
+def test_one_answer_an_item_whatever_is_written(text):
+    assert score_number_or_none("18", text) + score_number_or_none("None", text) <= 1.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The problem does not give enough information to answer.",
+        "There isn't enough information.",
+        "We lack sufficient data to solve this.",
+        "It is impossible to determine the total.",
+        "The required information is missing, so this cannot be answered.",
+        "Insufficient information",
+        "The answer is **None**.",
+        r"\boxed{\text{None}}",
+        "#### None (the price is missing)",
+        "Unanswerable.",
+    ],
+)
+def test_words_for_none_are_read(text):
+    assert score_number_or_none("None", text) == 1.0
+
+
+def test_the_published_graders_are_kept_as_they_are():
+    assert score_number_as_published("8", "#### 8\nStep 2") == 0.0 == score_number_as_published("8", "no number")
+    assert score_number_as_published("1450000", "so 1,450,000") == 1.0
+    assert score_text_as_published("18", "18") == score_text_as_published("2,125", "2125") == 1.0
+    assert score_text_as_published("18", "18.0") == 1.0 and score_text_as_published("18", "$18") == 0.0
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "answer is ",
+        "#### ",
+        "#### 1. a\n",
+        r"\boxed ",
+        "1 000",
+        "1'000",
+        "(",
+        "_",
+        "not ",
+        "答案：",
+        "½",
+        "1=",
+        "1.000,",
+        "missing ",
+    ],
+)
+def test_work_does_not_grow_beyond_the_tail(unit, growth):
+    assert growth(lambda text: score_number_or_none("None", text), unit) < 9

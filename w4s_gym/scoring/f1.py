@@ -8,6 +8,7 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 
+from w4s_gym.sandbox.inside.thoughts import without_thoughts
 from w4s_gym.scoring.text import LONGEST_TAIL
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
@@ -23,7 +24,7 @@ def normalize_answer(text: str) -> str:
 
 def score_hotpotqa(gold: str, answer: str) -> float:
     """Return HotpotQA's answer F1. The answers yes, no and noanswer have to be equal to count at all."""
-    expected, given = normalize_answer(gold), normalize_answer(answer[:LONGEST_TAIL])
+    expected, given = normalize_answer(gold), normalize_answer(without_thoughts(answer[:LONGEST_TAIL]))
     if expected != given and ({expected, given} & {"yes", "no", "noanswer"}):
         return 0.0
     expected_tokens, given_tokens = Counter(expected.split()), Counter(given.split())
@@ -36,7 +37,7 @@ def score_hotpotqa(gold: str, answer: str) -> float:
 
 def exact_match_hotpotqa(gold: str, answer: str) -> float:
     """Return 1.0 if both are equal after normalisation."""
-    return float(normalize_answer(gold) == normalize_answer(answer[:LONGEST_TAIL]))
+    return float(normalize_answer(gold) == normalize_answer(without_thoughts(answer[:LONGEST_TAIL])))
 
 
 def score_drop(gold: Sequence[str], answer: str) -> float:
@@ -60,11 +61,11 @@ def exact_match_drop(gold: Sequence[str], answer: str) -> float:
 
 def answer_spans(answer: str) -> list[str]:
     """Return the spans of an answer: the strings of a JSON list, else the whole text."""
-    answer = answer[:LONGEST_TAIL]
+    answer = without_thoughts(answer[:LONGEST_TAIL])
     if answer.lstrip().startswith("["):
         try:
             spans = json.loads(answer)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # also a number of thousands of digits
             return [answer]
         if 0 < len(spans) <= _MOST_SPANS and all(isinstance(span, (str, int, float)) for span in spans):
             return [str(span) for span in spans]

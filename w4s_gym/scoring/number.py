@@ -6,10 +6,12 @@ import re
 import unicodedata
 from fractions import Fraction
 
-from w4s_gym.scoring.text import LONGEST_TAIL, marked_answer
+from w4s_gym.scoring.text import marked_answers, tail
 
 LONGEST_NUMBER = 400
 """Most digits, and largest exponent, of a text that is still read as a number: keeps exact arithmetic cheap."""
+
+_PUBLISHED_TAIL = 20_000
 
 _EXACT_BELOW = 2**53
 """Whole golds below this size are exact even where the data stores them as floats."""
@@ -24,6 +26,7 @@ _LOOKALIKES = str.maketrans(
         "\N{FULLWIDTH FULL STOP}": ".",
         "\N{ARABIC DECIMAL SEPARATOR}": ".",
         "\N{FULLWIDTH SOLIDUS}": "/",
+        "\N{FRACTION SLASH}": "/",
         "\N{MULTIPLICATION SIGN}": "*",
         "\N{RIGHT SINGLE QUOTATION MARK}": "'",
     }
@@ -32,7 +35,16 @@ _FRACTION = re.compile(r"\\[dt]?frac[ ]?\{(\d{1,400})\}[ ]?\{(\d{1,400})\}")
 _POWER_OF_TEN = re.compile(r"(?<=\d)[ ]?(?:x|\*|\\times|\\cdot)[ ]?10(?:\^|\*\*)\{?([-+]?\d++)\}?")
 _CURRENCY = re.compile(r"(?:\\?[$€£¥₹]|\b(?:USD|EUR|GBP|INR|Rs\.?))[ ]?(?=-?[.\d])")
 _DOTTED_GROUPS = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3}){2,40}(?![\d])")
-_SPACED_GROUPS = re.compile(r"(?<=\d)(?:[\u00a0\u2009\u202f]|\\,|\{,\}|,\\!)(?=\d{3}(?!\d))")
+_SPACED_GROUPS = re.compile(r"(?<=\d)(?:[\u00a0\u2009\u202f'_]|\\,|\{,\}|,\\!)(?=\d{3}(?!\d))")
+_PLAIN_SPACED_GROUPS = re.compile(r"(?<![\w.,/])\d{1,3}(?: \d{3}){1,20}(?![\w/]| ?\d)")
+_DECIMAL_COMMA = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3}){1,40},\d{1,40}(?![\d.,]\d)")
+_SHORT_FRACTION = re.compile(r"\\[dt]?frac[ ]?(\d)[ ]?(\d)")
+_EMPHASIS = re.compile(r"(?<![\w\\])_{1,3}(?=[^\s_])|(?<=[^\s_\\])_{1,3}(?!\w)")
+_REMARK = re.compile(
+    r"\s[(\[]|[\uff08;\uff1b]|,?\s(?:since|because|as|given|where|which|not|rather|instead|i\.e\.|that is)\b",
+    re.IGNORECASE,
+)
+_DIGIT = re.compile(r"\d")
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{2,3})*,\d{3}")
 # Quantifiers are possessive or bounded, so that no text makes the search backtrack for long.
 _NUMBER = re.compile(
@@ -45,20 +57,58 @@ _SCALES = {None: 1, "thousand": 10**3, "million": 10**6, "billion": 10**9, "tril
 
 def find_numbers(text: str) -> list[Fraction]:
     """Return the numbers in a text, in order. Texts that no number can be made of (`1e999999`, `1/0`) are left out."""
-    text = _plain(text)
+    return _numbers(_plain(text))
+
+
+def _numbers(text: str) -> list[Fraction]:
     return [value for match in _NUMBER.finditer(text) if (value := _value(text, match)) is not None]
 
 
-def final_number(answer: str) -> Fraction | None:
-    r"""Return the number a reply ends with: after `####`, in `\boxed{}`, after "answer is", else the last one."""
-    answer = answer[-LONGEST_TAIL:]
-    part = marked_answer(answer)
-    if part is not None:
-        numbers = find_numbers(part.rpartition("=")[2])
-        if numbers:
-            return numbers[0]
-    numbers = find_numbers(answer)
+class Unanswerable:
+    """The final answer of a reply which says that the question has no answer."""
+
+
+UNANSWERABLE = Unanswerable()
+
+
+def final_answer(reply: str) -> Fraction | Unanswerable | None:
+    r"""Return the one answer that a reply ends with: a number, that there is none, or None if it names neither.
+
+    A marked part decides: after `####`, in `\boxed{}`, after "answer is". Of several the first that holds a number or
+    says that the question cannot be answered, in the order of `marked_answers`. Without one the last number counts,
+    unless the last line, or a reply without numbers, says that there is no answer.
+    """
+    text = tail(reply)
+    for part in marked_answers(text):
+        if _says_unanswerable(part):
+            return UNANSWERABLE
+        number = _number_of_part(part)
+        if number is not None:
+            return number
+    lines = text.strip().splitlines()
+    if lines and _says_unanswerable(lines[-1]):
+        return UNANSWERABLE
+    numbers = find_numbers(text)
+    if not numbers and _says_unanswerable(text):
+        return UNANSWERABLE
     return numbers[-1] if numbers else None
+
+
+def final_number(reply: str) -> Fraction | None:
+    """Return the number a reply ends with (see `final_answer`), or None."""
+    answer = final_answer(reply)
+    return answer if isinstance(answer, Fraction) else None
+
+
+def _number_of_part(part: str) -> Fraction | None:
+    """Return the number that a marked part means, without remarks behind it and the way to it (`3 + 4 = 7`)."""
+    plain = _plain(part)
+    digit = _DIGIT.search(plain)
+    remark = _REMARK.search(plain, digit.end()) if digit else None
+    sides = [_numbers(side) for side in (plain[: remark.start()] if remark else plain).split("=")]
+    sides = [side for side in sides if side]
+    alone = [side for side in sides if len(side) == 1]
+    return (alone or sides)[-1][0] if sides else None
 
 
 def numbers_match(gold: Fraction, answer: Fraction, *, relative: float = 1e-9, absolute: float = 0.0) -> bool:
@@ -87,39 +137,88 @@ def score_number(gold: str | int | float, answer: str, *, relative: float = 1e-9
     return float(number is not None and numbers_match(golds[0], number, relative=relative, absolute=absolute))
 
 
+_PUBLISHED_NUMBER = re.compile(r"[-+]?\d+(?:,\d{3})*(?:\.\d+)?|\d+\.\d+")
+
+
+def score_number_as_published(gold: str | int | float, answer: str) -> float:
+    """Return 1.0 if the last number of `answer` is within 1e-6 of `gold`: the rule of AFlow's grader of GSM8K."""
+    numbers = _PUBLISHED_NUMBER.findall(answer[-_PUBLISHED_TAIL:])
+    return float(bool(numbers) and abs(float(numbers[-1].replace(",", "")) - float(gold)) <= 1e-6)
+
+
+def score_text_as_published(gold: str, answer: str) -> float:
+    """Return 1.0 if `answer` is the text of `gold`, commas and zeros behind a point aside: `score_mgsm` of ADAS.
+
+    It stems from openai/simple-evals.
+    """
+    given = answer[:_PUBLISHED_TAIL]
+    if "." in given:
+        given = given.rstrip("0").rstrip(".")
+    return float(given.replace(",", "") == str(gold).replace(",", ""))
+
+
 _UNANSWERABLE = re.compile(
-    r"\bnone\b|\b(?:can ?not|can't|could not|impossible to) (?:be )?(?:answer|determin|calculat|comput|solv)\w*"
-    r"|\b(?:not enough|insufficient|missing) (?:information|data)\b|\bunanswerable\b",
+    r"\bnone\b(?!\s+of\b)|\b(?:can ?not|can't|could not|couldn't|impossible to|not possible to|unable to) "
+    r"(?:be )?(?:answer|determin|calculat|comput|solv|find|know)\w*"
+    r"|(?:\bnot?\b|n't\b|\black\w*|\bwithout\b)[^.\n]{0,40}"
+    r"\b(?:enough|sufficient|adequate) (?:information|data|details|facts)\b"
+    r"|\b(?:insufficient|incomplete|missing|lacks?|lacking|not enough) (?:information|data|details|facts)\b"
+    r"|\b(?:information|data) (?:is|are) (?:insufficient|missing|not (?:given|provided|stated|known|sufficient))\b"
+    r"|\bun(?:answerable|solvable|determined)\b|\bno (?:solution|answer)\b",
     re.IGNORECASE,
 )
+_NONE_FIRST = re.compile(
+    r"[\s*_`\"'$\\{(]*(?:text\{)?none\b(?=[ \t]{0,3}(?:$|[.,;:!)(\[}*_`\"'$\n\u2014-]))", re.IGNORECASE
+)
+
+
+def _says_unanswerable(part: str) -> bool:
+    """Whether a part says that there is no answer, and does not name a number all the same."""
+    part = part.translate(_LOOKALIKES)
+    if _NONE_FIRST.match(part):
+        return True
+    return _UNANSWERABLE.search(part) is not None and not find_numbers(part)
 
 
 def score_number_or_none(gold: str, answer: str) -> float:
     """Score like `score_number`; the gold "None" asks for a reply that says the question has no answer.
 
-    Such a reply ends with "None", or says that it cannot be answered or that information is missing, and names no
-    number as its answer.
+    A reply has one answer (`final_answer`), so none is right for a number and for "None".
     """
     if gold != "None":
         return score_number(gold, answer)
-    answer = answer[-LONGEST_TAIL:].translate(_LOOKALIKES)
-    part = marked_answer(answer)
-    if part is None:
-        lines = answer.strip().splitlines()
-        part = lines[-1] if lines else ""
-    return float(bool(_UNANSWERABLE.search(part)) and not find_numbers(part))
+    return float(final_answer(answer) is UNANSWERABLE)
 
 
 def _plain(text: str) -> str:
     """Write look-alike characters, LaTeX fractions, powers of ten, currencies and group marks in one plain way."""
     if not text.isascii():
         text = text.translate(_LOOKALIKES)
-        text = "".join(c if c.isascii() else str(unicodedata.decimal(c, c)) for c in text)
+        text = _ascii(text)
+    if "_" in text:
+        text = _EMPHASIS.sub("", text)
     text = _SPACED_GROUPS.sub("", text)
+    text = _PLAIN_SPACED_GROUPS.sub(lambda match: match[0].replace(" ", ""), text)
+    text = _DECIMAL_COMMA.sub(lambda match: match[0].replace(".", "").replace(",", "."), text)
+    text = _SHORT_FRACTION.sub(r"\1/\2", text)
     text = _FRACTION.sub(r"\1/\2", text)
     text = _CURRENCY.sub("", text)
     text = _POWER_OF_TEN.sub(r"e\1", text)
     return _DOTTED_GROUPS.sub(lambda match: match[0].replace(".", ""), text)
+
+
+def _ascii(text: str) -> str:
+    """Write digits of any script as ASCII digits, and fractions such as \u00bd as 1/2 or, behind a digit, as " 1/2"."""
+    written: list[str] = []
+    for character in text:
+        if character.isascii():
+            written.append(character)
+        elif unicodedata.decomposition(character).startswith("<fraction>"):
+            gap = " " if written and written[-1].isdigit() else ""
+            written.append(gap + unicodedata.normalize("NFKC", character).replace("\N{FRACTION SLASH}", "/"))
+        else:
+            written.append(str(unicodedata.decimal(character, character)))
+    return "".join(written)
 
 
 def _value(text: str, match: re.Match[str]) -> Fraction | None:

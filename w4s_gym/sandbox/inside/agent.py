@@ -242,7 +242,7 @@ class TestResult(dict[str, Any]):
     """What `exec_test` returns: {"result": bool, "feedback": str}, equal to "no error" if the examples pass."""
 
     __test__ = False  # not a pytest class
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __eq__(self, other: object) -> bool:
         """Compare with the published text, else as a dict."""
