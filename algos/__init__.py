@@ -6,20 +6,9 @@ from typing import Any
 
 from w4s_gym.algos.policies.base import Policy
 from w4s_gym.errors import ConfigError
+from w4s_gym.options import from_fields
 
 __all__ = ["make_policy"]
-
-_TINY_OPTIONS = {
-    "prompt_style": "compact",
-    "temperature": 0.85,  # further below 1, regression on its own samples narrows it down before rewards can tell
-    "max_new_tokens": 320,
-    "learning_rate": 4e-4,
-    "epochs": 20,
-    "thin": True,
-    "warmup_steps": 20,
-    "tau": 0.2,  # with a tenth of winners and tau 0.4, half of an update imitates texts that earned nothing
-}
-"""Options of the tiny meta-agent that differ from the defaults of `HFConfig`."""
 
 
 def make_policy(spec: str, **options: Any) -> Policy:
@@ -37,28 +26,22 @@ def make_policy(spec: str, **options: Any) -> Policy:
     scheme, _, name = spec.partition(":")
     try:
         if spec == "tiny":
-            from w4s_gym.algos.policies.hf import HFConfig, HFPolicy
-            from w4s_gym.algos.policies.tiny.warmstart import tiny_folder
+            from w4s_gym.algos.policies.tiny.policy import SAMPLING, TinyPolicy
 
-            return HFPolicy(tiny_folder(), spec, HFConfig(**{**_TINY_OPTIONS, **options}))
+            return TinyPolicy(from_fields(SAMPLING, options, f"policy {spec}"))
         if scheme == "hf" and name:
             from w4s_gym.algos.policies.hf import HFConfig
             from w4s_gym.algos.policies.samplers import make_hf_policy
 
-            return make_hf_policy(name, spec, HFConfig(**options))
+            return make_hf_policy(name, spec, from_fields(HFConfig(), options, f"policy {spec}"))
         if scheme in ("openai", "local") and name:
             from w4s_gym.algos.policies.endpoint import OpenAIConfig, OpenAIPolicy
 
-            return OpenAIPolicy(spec, OpenAIConfig(**options))
-    except TypeError as error:
-        if "unexpected keyword argument" not in str(error):
-            raise
-        raise ConfigError(f"policy {spec}: unknown option: {error}") from error
+            return OpenAIPolicy(spec, from_fields(OpenAIConfig(), options, f"policy {spec}"))
     except ModuleNotFoundError as error:
+        extra = "train" if scheme in ("tiny", "hf") else scheme
         raise ConfigError(
-            f"policy {spec} needs the package {error.name}; install the extra: pip install 'w4s-gym[train]'"
-            if scheme in ("tiny", "hf")
-            else f"policy {spec} needs the package {error.name}; install the extra: pip install 'w4s-gym[{scheme}]'"
+            f"policy {spec} needs the package {error.name}; install the extra: pip install 'w4s-gym[{extra}]'"
         ) from error
     raise ConfigError(
         f"expected a policy `tiny`, `hf:<name or folder>`, `openai:<model>` or `local:<model>`; got {spec!r}"

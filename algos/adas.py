@@ -56,20 +56,20 @@ in words), then the complete code in one ```python block."""
 
 @dataclass(frozen=True)
 class AdasConfig:
-    """Settings of Meta Agent Search."""
+    """Everything that Meta Agent Search takes."""
 
     context: Literal["all", "none", "parents"] = "all"
     """Which earlier designs the meta-agent sees: the whole archive (published), none, or a few good parents. A later
     study (arXiv 2510.06711) found the whole archive worse than nothing, and parents better."""
     parents: int = 3
-    """Number of parents of the context rule `parents`; drawn in proportion to their accuracy."""
+    """Number of parents of the context rule `parents`; drawn in proportion to their accuracy (ours)."""
     reflections: int | None = None
-    """Rounds of self-criticism before a design is measured, at most 2. None means 2, or 0 for a meta-agent of the
-    compact prompt style, which has never seen a criticism."""
+    """Rounds of self-criticism before a design is measured, at most 2. None means 2 (published), or 0 for a meta-agent
+    of the compact prompt style, which has never seen a criticism."""
     evaluations: int = 3
     """Most measurements of one design: on an error, or an accuracy below 0.01, a fix is asked for."""
     generations: int = 30
-    """The search ends after this many generations."""
+    """The search ends after this many generations (published)."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ class Adas(Algorithm):
 
         Args:
             policy: the meta-agent.
-            config: settings; the published ones by default.
-            run: name of this run in the trajectory rows.
+            config: settings (default: the published ones).
+            run: `<algorithm>/<seed>`, kept in the rows.
         """
         self.policy = policy
         self.config = config or AdasConfig()
@@ -194,7 +194,8 @@ class Adas(Algorithm):
             evaluation = None if parsed.workflow is None else env.evaluate_workflow(parsed.workflow)
             if evaluation is not None and ran(evaluation):
                 reward = env.reward_rule(evaluation.accuracy, best, best)
-                rows.append(self._row(env, chat, sample, reward, evaluation.accuracy, attempt > 0))
+                new_best = env.reward_rule.is_new_best(evaluation.accuracy, best)
+                rows.append(self._row(env, chat, sample, reward, evaluation.accuracy, attempt > 0, new_best))
                 failed = evaluation.accuracy < _TOO_LOW
             else:
                 rows.append(self._row(env, chat, sample, env.reward_rule.failure, None, attempt > 0))
@@ -223,9 +224,18 @@ class Adas(Algorithm):
         reward: float | None,
         accuracy: float | None,
         repair: bool = False,
+        new_best: bool = False,
     ) -> Row:
         return search_row(
-            env, chat, sample, run=self.run, step=self.generation, reward=reward, accuracy=accuracy, repair=repair
+            env,
+            chat,
+            sample,
+            run=self.run,
+            step=self.generation,
+            reward=reward,
+            accuracy=accuracy,
+            repair=repair,
+            new_best=new_best,
         )
 
     def _context(self) -> list[Design]:

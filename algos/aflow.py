@@ -31,7 +31,7 @@ from w4s_gym.workflows import hand_made_workflow
 
 @dataclass(frozen=True)
 class AFlowConfig:
-    """Settings of AFlow. The constants of the selection are those of the published code."""
+    """Everything that AFlow takes. The constants of the selection are those of the published code."""
 
     alpha: float = 0.2
     """Sharpness of the score-weighted part of the selection (0.4 in the paper's text)."""
@@ -215,7 +215,15 @@ class AFlow(Algorithm):
             reward = env.reward_rule(node.score, best, parent.score)
             rows.append(
                 search_row(
-                    env, chat, sample, run=self.run, step=self.rounds, reward=reward, accuracy=node.score, chosen=True
+                    env,
+                    chat,
+                    sample,
+                    run=self.run,
+                    step=self.rounds,
+                    reward=reward,
+                    accuracy=node.score,
+                    chosen=True,
+                    new_best=env.reward_rule.is_new_best(node.score, best),
                 )
             )
             parent.experience.append(Experience(modification, parent.score, node.score))

@@ -24,7 +24,11 @@ class Batch:
 
 
 class Algorithm(ABC):
-    """A designer: trains a meta-agent, or searches with a frozen one."""
+    """Trains a meta-agent, or searches with a frozen one or none.
+
+    What an algorithm accepts is one frozen dataclass; it is made as `Algo(policy, Config(...), run="name/0")`, without
+    `policy` if it asks no meta-agent.
+    """
 
     name: str
     """Short name in tables and folders."""

@@ -30,7 +30,7 @@ class Found:
 
 
 class _Baseline(Algorithm):
-    """Keeps the best workflow by validation; nothing is learned."""
+    """Keeps the best workflow by validation; nothing is learned. Baselines ask no meta-agent and write no rows."""
 
     def __init__(self) -> None:
         self.best = Found("", -1.0)
@@ -97,20 +97,24 @@ class SeedWorkflows(_Baseline):
         return self._batch({"accuracy": self.best.accuracy})
 
 
+@dataclass(frozen=True)
+class CotSCConfig:
+    """Everything that CoT-SC takes."""
+
+    tokens_per_item: float | None = None
+    """Prompt and completion tokens that another workflow spends on an item, to be matched by the number of samples;
+    None means the usual five samples."""
+
+
 class CotSC(_Baseline):
     """CoT-SC with as many samples as another workflow's tokens pay for."""
 
     name = "cot_sc"
 
-    def __init__(self, tokens_per_item: float | None = None) -> None:
-        """Match a token budget.
-
-        Args:
-            tokens_per_item: prompt and completion tokens that the other workflow spends on an item; None means the
-                usual five samples.
-        """
+    def __init__(self, config: CotSCConfig | None = None) -> None:
+        """Match a token budget, if there is one."""
         super().__init__()
-        self.tokens_per_item = tokens_per_item
+        self.config = config or CotSCConfig()
         self.votes = 5
 
     @property
@@ -121,12 +125,12 @@ class CotSC(_Baseline):
     def collect(self, env: WorkflowDesignEnv, seed: int) -> Batch:
         """Measure the price of a sample, then the workflow with the number of samples that fits."""
         self._open(env, seed)
-        kind = answer_kind(env)
-        if self.tokens_per_item is not None and kind != "code":
+        kind, tokens = answer_kind(env), self.config.tokens_per_item
+        if tokens is not None and kind != "code":
             # Two points of a line: the prompt is paid once a call, each further sample costs its completion.
             one, five = (_tokens(env.evaluate_workflow(cot_sc(n, kind))) for n in (1, 5))
             per_sample = max((five - one) / 4, 1e-9)
-            self.votes = max(1, min(MAX_VOTES, round(1 + (self.tokens_per_item - one) / per_sample)))
+            self.votes = max(1, min(MAX_VOTES, round(1 + (tokens - one) / per_sample)))
         workflow = cot_sc(self.votes, kind)
         evaluation = env.evaluate_workflow(workflow)
         self._keep(workflow, evaluation.accuracy)
@@ -152,15 +156,28 @@ def _tokens(evaluation: Evaluation) -> float:
     return (usage.prompt_tokens + usage.completion_tokens) / max(1, len(evaluation.items))
 
 
+@dataclass(frozen=True)
+class RandomEditsConfig:
+    """Everything that random edits take."""
+
+    candidates: int = 5
+    """Edits measured in each call of `collect` (as many as a meta-agent writes in a state)."""
+
+    def __post_init__(self) -> None:
+        """Reject numbers that cannot be used."""
+        if self.candidates < 1:
+            raise ConfigError(f"expected at least 1 candidate; got {self.candidates}")
+
+
 class RandomEdits(_Baseline):
     """Best of N random edits: each is made of a workflow drawn from the seeds and the best so far."""
 
     name = "random_edits"
 
-    def __init__(self, candidates: int = 5) -> None:
-        """Measure `candidates` edits in each call of `collect`."""
+    def __init__(self, config: RandomEditsConfig | None = None) -> None:
+        """Start from the seed workflows."""
         super().__init__()
-        self.candidates = candidates
+        self.config = config or RandomEditsConfig()
 
     def collect(self, env: WorkflowDesignEnv, seed: int) -> Batch:
         """Measure some random edits."""
@@ -170,7 +187,7 @@ class RandomEdits(_Baseline):
             self._keep(attempt.workflow, attempt.accuracy or 0.0)
         random = Random(derive_seed("random-edits", base, self._iteration))
         pool = [*(attempt.workflow for attempt in seeds), self.best.workflow]
-        edits = [random_edit(random.choice(pool), random) for _ in range(self.candidates)]
+        edits = [random_edit(random.choice(pool), random) for _ in range(self.config.candidates)]
         evaluations = env.evaluate_workflows(edits)
         for workflow, evaluation in zip(edits, evaluations, strict=True):
             self._keep(workflow, evaluation.accuracy)

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Self
 
 from w4s_gym.algos.base import Algorithm, Batch
 from w4s_gym.algos.policies.base import Policy
@@ -17,7 +18,23 @@ from w4s_gym.algos.trajectory import Row
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import ConfigError
 from w4s_gym.messages import Message
+from w4s_gym.options import from_fields
 from w4s_gym.results import Candidate
+
+
+@dataclass(frozen=True)
+class BestOfMConfig:
+    """What `Untrained` takes, and every algorithm that learns from best-of-m episodes."""
+
+    candidates: int = 5
+    """Candidates a turn, m (the paper's)."""
+    episodes: int = 1
+    """Episodes of one call of `collect`, and so behind one update (ours: learn as soon as there is something new)."""
+
+    def __post_init__(self) -> None:
+        """Reject numbers that cannot be used."""
+        if self.candidates < 1 or self.episodes < 1:
+            raise ConfigError(f"expected at least 1 candidate and 1 episode; got {self.candidates} and {self.episodes}")
 
 
 @dataclass(frozen=True)
@@ -34,30 +51,44 @@ class Progress:
 class BestOfM(Algorithm):
     """Plays best-of-m episodes with a policy. Subclasses say how it learns from the rows."""
 
-    def __init__(self, policy: Policy, *, candidates: int = 5, episodes: int = 1, run: str = "") -> None:
+    config: BestOfMConfig
+
+    def __init__(self, policy: Policy, config: BestOfMConfig | None = None, run: str = "") -> None:
         """Wrap a policy.
 
         Args:
             policy: the meta-agent.
-            candidates: candidates a turn (m).
-            episodes: episodes of one call of `collect`.
-            run: `<algorithm>/<seed>`, kept in the rows (default: the algorithm's name).
+            config: settings (default: those that suit the policy).
+            run: `<algorithm>/<seed>`, kept in the rows and part of the random streams (default: seed 0).
         """
-        if candidates < 1 or episodes < 1:
-            raise ConfigError(f"expected at least 1 candidate and 1 episode; got {candidates} and {episodes}")
         self.policy = policy
-        self.candidates = candidates
-        self.episodes = episodes
-        self.run = run or self.name
+        self.config = config or self.settings(policy)
+        self.run = run or f"{self.name}/0"
         self.progress = Progress()
+
+    @classmethod
+    def settings(cls, policy: Policy) -> BestOfMConfig:
+        """Return the settings that suit a policy."""
+        return BestOfMConfig()
+
+    @classmethod
+    def of_options(cls, policy: Policy, options: Mapping[str, Any], run: str = "") -> Self:
+        """Make it with the settings that suit the policy, some of them changed by name.
+
+        Raises:
+            ConfigError: there is no such setting, or its value cannot be used.
+        """
+        return cls(policy, from_fields(cls.settings(policy), dict(options), cls.name), run)
 
     def collect(self, env: WorkflowDesignEnv, seed: int) -> Batch:
         """Play `episodes` episodes; figures are means over them."""
         batches = []
-        for i in range(self.episodes):
-            number = self.progress.iterations * self.episodes + i
+        for i in range(self.config.episodes):
+            number = self.progress.iterations * self.config.episodes + i
             episode_seed = seed if i == 0 else derive_seed("episode", seed, i) % 2**31
-            batch = roll_out(env, self.policy, m=self.candidates, seed=episode_seed, run=self.run, episode=number)
+            batch = roll_out(
+                env, self.policy, m=self.config.candidates, seed=episode_seed, run=self.run, episode=number
+            )
             if batch.best_accuracy > self.progress.best_accuracy:
                 self.progress = replace(
                     self.progress, best_workflow=batch.best_workflow, best_accuracy=batch.best_accuracy
@@ -186,6 +217,7 @@ def _rows(
             simulated=env.state.card.simulated,
             reward_kind=env.reward_rule.kind,
             truncated=action in writer.truncated,
+            new_best=candidate.new_best and i == last,
         )
         for i, (messages, action) in enumerate(candidate.attempts)
     ]

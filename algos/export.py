@@ -37,6 +37,7 @@ def to_dataset(rows: Iterable[Row]) -> Dataset:
             "simulated": Value("bool"),
             "reward_kind": Value("string"),
             "truncated": Value("bool"),
+            "new_best": Value("bool"),
         }
     )
     records = [{**asdict(row), "messages": list(row.messages)} for row in rows]
@@ -45,7 +46,7 @@ def to_dataset(rows: Iterable[Row]) -> Dataset:
 
 def from_dataset(dataset: Dataset) -> list[Row]:
     """Read what `to_dataset` wrote."""
-    return [Row(**{**record, "messages": tuple(record["messages"])}) for record in dataset]
+    return [Row.from_fields(record) for record in dataset]
 
 
 def to_minari(rows: Iterable[Row], dataset_id: str) -> MinariDataset:
@@ -94,5 +95,5 @@ def from_minari(dataset: MinariDataset) -> list[Row]:
     rows = []
     for episode in dataset.iterate_episodes():
         fields = json.loads(str(episode.infos["row"][-1]))
-        rows.append(Row(**{**fields, "messages": tuple(fields["messages"])}, action=str(episode.actions[0])))
+        rows.append(Row.from_fields({**fields, "action": str(episode.actions[0])}))
     return rows

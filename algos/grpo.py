@@ -14,7 +14,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -22,62 +22,69 @@ from typing import Any
 import torch
 
 from w4s_gym.algos.base import Batch
-from w4s_gym.algos.best_of_m import BestOfM
-from w4s_gym.algos.policies.base import Policy
-from w4s_gym.algos.policies.hf import HFPolicy
+from w4s_gym.algos.best_of_m import BestOfM, BestOfMConfig
+from w4s_gym.algos.policies.base import Policy, trainable
 from w4s_gym.algos.trajectory import Row
 from w4s_gym.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class GRPOConfig(BestOfMConfig):
+    """Everything that GRPO takes."""
+
+    learning_rate: float = 1e-5
+    """Of AdamW. Half of what suits regression (ours): advantages also push texts away, and at the full rate the tiny
+    meta-agent unlearns to write workflows."""
+    epochs: int = 1
+    """Optimizer steps on the same completions, `num_iterations` of trl (the paper's: purely on-policy)."""
+    beta: float = 0.0
+    """Weight of the divergence from the first policy (trl's default; the paper has 0.04)."""
+    clip: float = 1.0
+    """Largest gradient norm (trl's default)."""
+    max_tokens: int = 8192
+    """States with a longer row (prompt and completion) are left out and counted, never cut."""
+
+    def __post_init__(self) -> None:
+        """Reject numbers that cannot be used."""
+        super().__post_init__()
+        if self.candidates < 2:
+            raise ConfigError(
+                f"expected at least 2 candidates, since a group is compared with itself; got {self.candidates}"
+            )
+        if self.epochs < 1:
+            raise ConfigError(f"expected at least 1 epoch; got {self.epochs}")
+
+
+TINY = GRPOConfig(learning_rate=2e-4)
+"""Settings of the tiny meta-agent: half of RLAO's learning rate there, too."""
 
 
 class GRPO(BestOfM):
     """Trains a meta-agent on the advantage of each candidate over the others of the same state."""
 
     name = "grpo"
+    config: GRPOConfig
 
-    def __init__(
-        self,
-        policy: Policy,
-        *,
-        lr: float | None = None,
-        epochs: int = 1,
-        beta: float = 0.0,
-        clip: float = 1.0,
-        max_tokens: int = 8192,
-        candidates: int = 5,
-        episodes: int = 1,
-        run: str = "",
-    ) -> None:
+    def __init__(self, policy: Policy, config: GRPOConfig | None = None, run: str = "") -> None:
         """Prepare to train `policy`.
 
         Args:
             policy: the meta-agent; its weights change.
-            lr: learning rate of AdamW. The default is half of the policy's `learning_rate`: advantages also push
-                texts away, and at the rate that suits regression the tiny meta-agent unlearns to write workflows.
-            epochs: optimizer steps on the same completions (`num_iterations` of trl).
-            beta: weight of the divergence from the first policy.
-            clip: largest gradient norm.
-            max_tokens: states with a longer row (prompt and completion) are left out and counted.
-            candidates: candidates a turn (m), the size of a group.
-            episodes: episodes of one call of `collect`.
-            run: `<algorithm>/<seed>`, kept in the rows.
+            config: settings (default: those that suit the policy).
+            run: `<algorithm>/<seed>`, kept in the rows and part of the random streams (default: seed 0).
 
         Raises:
-            ConfigError: the policy cannot be trained, or a group has fewer than 2 candidates.
+            ConfigError: the policy has no weights here.
         """
-        super().__init__(policy, candidates=candidates, episodes=episodes, run=run)
-        if not isinstance(policy, HFPolicy):
-            raise ConfigError(f"grpo trains `tiny` or `hf:<model>`; the policy {policy.name} has no weights here")
-        if candidates < 2:
-            raise ConfigError(
-                f"expected at least 2 candidates, since a group is compared with itself; got {candidates}"
-            )
-        self._trained = policy
-        self._epochs = epochs
-        self._beta = beta
-        self._clip = clip
-        self._max_tokens = max_tokens
-        parameters = [p for p in policy.model.parameters() if p.requires_grad]
-        self._optimizer = torch.optim.AdamW(parameters, lr=lr or 0.5 * policy.config.learning_rate, weight_decay=0.0)
+        self._trained = trainable(policy, self.name)
+        super().__init__(policy, config, run)
+        parameters = [p for p in self._trained.model.parameters() if p.requires_grad]
+        self._optimizer = torch.optim.AdamW(parameters, lr=self.config.learning_rate, weight_decay=0.0)
+
+    @classmethod
+    def settings(cls, policy: Policy) -> GRPOConfig:
+        """Return the settings that suit a policy."""
+        return TINY if trainable(policy, cls.name).tiny else GRPOConfig()
 
     def update(self, batch: Batch) -> dict[str, float]:
         """Take `epochs` steps on the groups of the batch.
@@ -86,8 +93,8 @@ class GRPO(BestOfM):
             `loss`, `rows` (trained on), `rows_too_long`, `rows_masked` (could not be measured), and `flat_groups`, the
             share of groups without a gradient because all candidates earned the same.
         """
-        groups = _groups(batch.rows, self.candidates)
-        fitting = [group for group in groups if all(self._length(row) <= self._max_tokens for row in group)]
+        groups = _groups(batch.rows, self.config.candidates)
+        fitting = [group for group in groups if all(self._length(row) <= self.config.max_tokens for row in group)]
         figures = {
             "rows": float(sum(len(group) for group in fitting)),
             "rows_too_long": float(sum(len(group) for group in groups) - sum(len(group) for group in fitting)),
@@ -122,7 +129,8 @@ class GRPO(BestOfM):
         os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # `rollout_func` is marked experimental
         from datasets import Dataset
         from transformers import PrinterCallback
-        from trl import GRPOConfig, GRPOTrainer
+        from trl import GRPOConfig as TrainerConfig
+        from trl import GRPOTrainer
 
         codec = self._trained.codec
         rows = [row for group in groups for row in group]
@@ -140,21 +148,21 @@ class GRPO(BestOfM):
         def reward(completions: list[Any], earned: list[float | None], **_: Any) -> list[float | None]:
             return earned
 
-        arguments = GRPOConfig(
+        arguments = TrainerConfig(
             output_dir=str(Path(tempfile.gettempdir()) / "w4s-grpo"),
-            num_generations=self.candidates,
-            per_device_train_batch_size=self.candidates,  # one group in a forward pass
+            num_generations=self.config.candidates,
+            per_device_train_batch_size=self.config.candidates,  # one group in a forward pass
             gradient_accumulation_steps=len(groups),
             steps_per_generation=len(groups),
-            num_iterations=self._epochs,
-            max_steps=self._epochs,
-            temperature=self._trained.config.temperature or 1.0,
-            beta=self._beta,
-            max_grad_norm=self._clip,
+            num_iterations=self.config.epochs,
+            max_steps=self.config.epochs,
+            temperature=self._trained.temperature or 1.0,
+            beta=self.config.beta,
+            max_grad_norm=self.config.clip,
             lr_scheduler_type="constant",
-            max_completion_length=self._max_tokens,
+            max_completion_length=self.config.max_tokens,
             shuffle_dataset=False,
-            use_cpu=self._trained.device.type == "cpu",
+            use_cpu=next(self._trained.model.parameters()).device.type == "cpu",
             bf16=False,  # autocast would wrap the model once more at every update; weights keep their own dtype
             gradient_checkpointing=False,
             report_to="none",
@@ -168,7 +176,7 @@ class GRPO(BestOfM):
             reward_funcs=reward,
             args=arguments,
             train_dataset=Dataset.from_list([{"prompt": list(group[0].messages)} for group in groups]),
-            processing_class=self._trained.tokenizer,
+            processing_class=codec.tokenizer,
             rollout_func=recorded,
             optimizers=(self._optimizer, torch.optim.lr_scheduler.ConstantLR(self._optimizer, 1.0)),
         )

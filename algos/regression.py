@@ -2,127 +2,78 @@
 
 Only the target's tokens carry loss. Rows are batched with left padding to the longest of the batch, similar lengths
 together, so that every target ends at the right edge and logits are computed for the targets' tail only.
+`Regression.step` is the one place where RLAO and SFT take a gradient step.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import torch
 
-from w4s_gym.algos.codec import Codec, EncodedRow, WeightedText
+from w4s_gym.algos.codec import Codec, EncodedRow
 from w4s_gym.algos.policies.devices import has_fast_bfloat16
-from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.errors import ConfigError
 
 IGNORED = -100
 """Label of tokens without loss (prompt and padding)."""
 
 
-@dataclass(frozen=True)
-class RegressionConfig:
-    """How to fit weighted rows."""
+class Regression:
+    """Loss and AdamW step on weighted rows of a causal language model; the optimizer outlives an update."""
 
-    learning_rate: float = 2e-5
-    """Of AdamW."""
-    epochs: int = 1
-    """Passes over the rows of one call of `fit`."""
-    rows_per_step: int = 16
-    """Rows behind one optimizer step."""
-    tokens_per_pass: int = 4096
-    """Padded tokens in one forward pass; a step is split into as many passes as it needs, with the same result."""
-    max_tokens: int = 8192
-    """Longer rows are left out, counted and reported, never cut."""
-    thin: bool = False
-    """A pass takes rows that are lighter than the mean with probability weight / mean only, then with the mean weight:
-    in expectation the same gradient, for a fraction of the work where few rows carry most of the weight."""
-    weight_decay: float = 0.0
-    warmup_steps: int = 0
-    """Optimizer steps, over all calls of `fit`, in which the learning rate rises linearly. AdamW's first steps move
-    every weight by about the learning rate, however small its gradient; a small model may forget how to write."""
-    clip: float = 1.0
-    """Largest gradient norm."""
-    bfloat16: bool | None = None
-    """Autocast to bfloat16; None means where the device computes with it natively."""
-
-
-class RegressionTrainer:
-    """Fits a causal language model to weighted rows; keeps its AdamW state between calls of `fit`."""
-
-    def __init__(self, model: torch.nn.Module, codec: Codec, config: RegressionConfig) -> None:
-        """Prepare to train the parameters of `model` that require a gradient.
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        codec: Codec,
+        *,
+        clip: float = 1.0,
+        weight_decay: float = 0.0,
+        tokens_per_pass: int = 4096,
+        bfloat16: bool | None = None,
+    ) -> None:
+        """Prepare to train the parameters of `model` that require a gradient (arguments: see `RegressionConfig`).
 
         Raises:
-            ConfigError: no parameter of the model can be trained, or a setting cannot be used.
+            ConfigError: no parameter of the model can be trained.
         """
-        if config.rows_per_step < 1 or config.epochs < 1 or config.tokens_per_pass < 1:
-            raise ConfigError(f"expected rows_per_step, epochs and tokens_per_pass of at least 1; got {config}")
         self.model = model
         self.codec = codec
-        self.config = config
+        self._clip = clip
+        self._tokens_per_pass = tokens_per_pass
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         if not self._parameters:
             raise ConfigError("expected a model with trainable parameters; all of them are frozen")
-        self._optimizer = torch.optim.AdamW(self._parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+        self._optimizer = torch.optim.AdamW(self._parameters, lr=0.0, weight_decay=weight_decay)
         self._device = self._parameters[0].device
-        self._autocast = has_fast_bfloat16(self._device) if config.bfloat16 is None else config.bfloat16
+        self._autocast = has_fast_bfloat16(self._device) if bfloat16 is None else bfloat16
         self._tail_logits = "logits_to_keep" in inspect.signature(_innermost(model).forward).parameters
 
-    def fit(
-        self,
-        rows: Iterable[WeightedText],
-        seed: int,
-        lr_scale: Callable[[float], float] = lambda progress: 1.0,
-        on_step: Callable[[int, int, float], None] | None = None,
-    ) -> dict[str, float]:
-        """Train on rows.
+    @property
+    def steps(self) -> int:
+        """Optimizer steps so far; AdamW's own count, so it survives `save` and `load`."""
+        return max((int(state["step"]) for state in self._optimizer.state.values()), default=0)
 
-        Args:
-            rows: what to fit. Weights are divided by their mean, so that learning rate and `clip` mean the same
-                whatever their scale: with weights of 148 and 1, clipping would else shorten the steps of batches that
-                hold a winner, and only theirs.
-            seed: fixes the order of the batches.
-            lr_scale: factor of the learning rate as a function of the progress in [0, 1).
-            on_step: called after each optimizer step with (step, number of steps, loss).
-
-        Returns:
-            Figures: `loss` (mean over steps), `steps`, `rows` (trained on), `rows_too_long` (left out), `rows_passed`
-            (rows over all passes; with `thin` fewer than `rows` x `epochs`), `tokens` (prompt and target tokens passed,
-            without padding), `padding` (padded share of all tokens passed).
-        """
-        encoded = [self.codec.encode(row) for row in rows]
-        fitting = [row for row in encoded if row.length <= self.config.max_tokens]
-        figures = {"rows": float(len(fitting)), "rows_too_long": float(len(encoded) - len(fitting))}
-        if not any(row.weight for row in fitting):
-            return {"loss": 0.0, "steps": 0.0, "rows_passed": 0.0, "tokens": 0.0, "padding": 0.0, **figures}
-        fitting = _with_mean_weight_1(fitting)
-        batches = [batch for epoch in range(self.config.epochs) for batch in self._pass(fitting, seed, epoch)]
+    def step(self, batch: Sequence[EncodedRow], learning_rate: float) -> tuple[float, int]:
+        """Take one optimizer step; returns the loss and the number of padded tokens passed."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
         self.model.train()
-        losses: list[float] = []
-        padded = 0
-        for done, batch in enumerate(batches):
-            rate = self.config.learning_rate * lr_scale(done / len(batches)) * self._warmth()
-            for group in self._optimizer.param_groups:
-                group["lr"] = rate
-            loss, size = self._step(batch)
-            losses.append(loss)
-            padded += size
-            if on_step is not None:
-                on_step(len(losses), len(batches), loss)
-        tokens = sum(row.length for batch in batches for row in batch)
-        return {
-            "loss": sum(losses) / len(losses),
-            "steps": float(len(losses)),
-            "rows_passed": float(sum(map(len, batches))),
-            "tokens": float(tokens),
-            "padding": 1 - tokens / padded,
-            **figures,
-        }
+        self._optimizer.zero_grad(set_to_none=True)
+        total, size = 0.0, 0
+        for part in _passes(batch, self._tokens_per_pass):
+            loss = self._weighted_sum(part) / len(batch)
+            loss.backward()
+            total += loss.item()
+            size += len(part) * max(row.length for row in part)
+        torch.nn.utils.clip_grad_norm_(self._parameters, self._clip)
+        self._optimizer.step()
+        return total, size
 
     def loss(self, rows: Sequence[EncodedRow]) -> torch.Tensor:
         """Return the mean over rows of weight x mean token cross-entropy of the target, in one forward pass."""
@@ -135,34 +86,6 @@ class RegressionTrainer:
     def load(self, path: Path) -> None:
         """Read what `save` wrote."""
         self._optimizer.load_state_dict(torch.load(path, map_location=self._device, weights_only=True))
-
-    def _pass(self, rows: Sequence[EncodedRow], seed: int, epoch: int) -> list[list[EncodedRow]]:
-        """Return the batches of one pass over rows whose weights have mean 1."""
-        random = Random(derive_seed(seed, epoch))
-        if self.config.thin:
-            taken = [replace(row, weight=max(1.0, row.weight)) for row in rows if random.random() < row.weight]
-            rows = _with_mean_weight_1(taken)
-        return _grouped_batches(rows, self.config.rows_per_step, random)
-
-    def _warmth(self) -> float:
-        """Factor of the learning rate of the next step; AdamW's own count of steps survives `save` and `load`."""
-        if not self.config.warmup_steps:
-            return 1.0
-        done = max((int(state["step"]) for state in self._optimizer.state.values()), default=0)
-        return min(1.0, (done + 1) / self.config.warmup_steps)
-
-    def _step(self, batch: Sequence[EncodedRow]) -> tuple[float, int]:
-        """One optimizer step; returns the loss and the number of padded tokens passed."""
-        self._optimizer.zero_grad(set_to_none=True)
-        total, size = 0.0, 0
-        for part in _passes(batch, self.config.tokens_per_pass):
-            loss = self._weighted_sum(part) / len(batch)
-            loss.backward()
-            total += loss.item()
-            size += len(part) * max(row.length for row in part)
-        torch.nn.utils.clip_grad_norm_(self._parameters, self.config.clip)
-        self._optimizer.step()
-        return total, size
 
     def _weighted_sum(self, rows: Sequence[EncodedRow]) -> torch.Tensor:
         width = max(row.length for row in rows)
@@ -199,12 +122,16 @@ def _innermost(model: torch.nn.Module) -> torch.nn.Module:
     return model.get_base_model() if model.__class__.__module__.startswith("peft.") else model
 
 
-def _with_mean_weight_1(rows: Sequence[EncodedRow]) -> list[EncodedRow]:
+def with_mean_weight_1(rows: Sequence[EncodedRow]) -> list[EncodedRow]:
+    """Divide the weights by their mean, so that learning rate and `clip` mean the same whatever their scale.
+
+    With weights of 148 and 1, clipping would else shorten the steps of batches that hold a winner, and only theirs.
+    """
     mean = sum(row.weight for row in rows) / len(rows)
     return [replace(row, weight=row.weight / mean) for row in rows]
 
 
-def _grouped_batches(rows: Sequence[EncodedRow], size: int, random: Random) -> list[list[EncodedRow]]:
+def grouped_batches(rows: Sequence[EncodedRow], size: int, random: Random) -> list[list[EncodedRow]]:
     """Cut rows into batches at random, of similar lengths within a batch.
 
     Rows are shuffled, sorted by length within blocks of 8 batches, cut, and the batches shuffled.

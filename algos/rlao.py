@@ -1,23 +1,29 @@
 """RLAO: reinforcement learning for agentic workflow optimisation (W4S, arXiv 2504.04785).
 
-Best-of-m rollouts, then reward-weighted regression on every candidate: weight exp(reward / tau).
+A small meta-agent pi learns to write workflows for a frozen executor. One iteration has four steps:
+
+1. collect: in each state s the meta-agent writes m workflows; all are measured, the best advances (`best_of_m.py`).
+   Every text a it wrote is a row (s, a, r); r says whether the workflow beat those before it.
+2. weigh: w = exp(r / tau). A small tau imitates the winners, a large one everything.
+3. teaches: rows without a preference among them are left alone.
+4. update: fit the new rows and some earlier ones by AdamW on (`regression.py`)
+
+       loss = 1/N sum_i  w_i / mean(w)  *  -1/|a_i| sum_t log pi(a_i,t | s_i, a_i,<t)
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from w4s_gym.algos.base import Batch
-from w4s_gym.algos.best_of_m import BestOfM
-from w4s_gym.algos.codec import WeightedText
-from w4s_gym.algos.policies.base import Policy
-from w4s_gym.algos.policies.hf import HFPolicy
-from w4s_gym.algos.regression import RegressionConfig, RegressionTrainer
+from w4s_gym.algos.best_of_m import BestOfM, BestOfMConfig
+from w4s_gym.algos.codec import EncodedRow, WeightedText
+from w4s_gym.algos.policies.base import Policy, trainable
+from w4s_gym.algos.regression import Regression, grouped_batches, with_mean_weight_1
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.algos.trajectory import Row, read_rows, write_rows
 from w4s_gym.errors import ConfigError
@@ -26,80 +32,167 @@ LARGEST_EXPONENT = 700.0
 """exp of it is still a float; relative rewards over a poor best may ask for more."""
 
 
-class RegressionAgent(BestOfM):
-    """A meta-agent that learns by weighted regression on its rows; subclasses weigh them."""
+@dataclass(frozen=True)
+class RegressionConfig(BestOfMConfig):
+    """Knobs of learning by regression, whatever the weights: all of SFT's, and RLAO's but for tau."""
 
-    def __init__(
-        self,
-        policy: Policy,
-        *,
-        replay: int = 30,
-        candidates: int = 5,
-        episodes: int = 1,
-        run: str = "",
-        **regression: Any,
-    ) -> None:
+    replay: int = 30
+    """Rows of earlier iterations, drawn at random, that an update trains on beside the new ones (ours: they keep
+    rewards in the batch when all new ones are equal; regression on those alone imitates the policy's own samples and
+    drifts)."""
+    learning_rate: float = 2e-5
+    """Of AdamW (the paper's)."""
+    epochs: int = 1
+    """Passes over the rows of one update (ours: the rows are fresh, and a big model fits them at once)."""
+    rows_per_step: int = 16
+    """Rows behind one optimizer step (ours: a few steps an update)."""
+    thin: bool = False
+    """Pass light rows less often. A pass takes a row that is lighter than the mean with probability weight / mean only,
+    then with the mean weight: in expectation the same gradient, for a fraction of the work where few rows carry most of
+    the weight (ours; off, as the paper passes every row)."""
+    warmup_steps: int = 0
+    """Optimizer steps, over all updates, in which the learning rate rises linearly (ours; off for big models). AdamW's
+    first steps move every weight by about the learning rate, however small its gradient; a small model may forget how
+    to write."""
+    weight_decay: float = 0.0
+    """Of AdamW (ours: the start of the training is the prior that counts, not zero)."""
+    clip: float = 1.0
+    """Largest gradient norm (the usual one)."""
+    tokens_per_pass: int = 4096
+    """Padded tokens in one forward pass: a step takes as many passes as it needs, with the same result."""
+    max_tokens: int = 8192
+    """Longer rows are left out, counted and reported, never cut (a cut row would lose its target)."""
+    bfloat16: bool | None = None
+    """Autocast to bfloat16; None means where the device computes with it natively."""
+
+    def __post_init__(self) -> None:
+        """Reject numbers that cannot be used."""
+        super().__post_init__()
+        if min(self.rows_per_step, self.epochs, self.tokens_per_pass) < 1:
+            raise ConfigError(f"expected rows_per_step, epochs and tokens_per_pass of at least 1; got {self}")
+        if self.replay < 0:
+            raise ConfigError(f"expected replay of at least 0 rows; got {self.replay}")
+
+
+@dataclass(frozen=True)
+class RLAOConfig(RegressionConfig):
+    """Everything that RLAO takes; by default as in the paper, for a pretrained meta-agent."""
+
+    tau: float = 0.4
+    """Temperature of the weights exp(reward / tau) (the paper's)."""
+
+    def __post_init__(self) -> None:
+        """Reject numbers that cannot be used."""
+        super().__post_init__()
+        if self.tau <= 0:
+            raise ConfigError(f"expected tau above 0; got {self.tau}")
+
+
+TINY = RLAOConfig(
+    learning_rate=4e-4,  # 1.6 million weights move further than 7 billion
+    epochs=20,  # an update is seconds of work: the measurements are what is dear
+    thin=True,
+    warmup_steps=20,  # without, it forgot how to write after its first update
+    tau=0.2,  # with a tenth of winners and tau 0.4, half of an update imitates texts that earned nothing
+)
+"""Settings of the tiny meta-agent (docs/results tell how they were chosen)."""
+
+
+class RLAO(BestOfM):
+    """Trains a meta-agent on all candidates, better ones with more weight."""
+
+    name = "rlao"
+    config: RegressionConfig
+
+    def __init__(self, policy: Policy, config: RegressionConfig | None = None, run: str = "") -> None:
         """Prepare to train `policy`.
 
         Args:
             policy: the meta-agent; its weights change.
-            replay: number of rows of earlier iterations, drawn at random, that an update trains on beside the new
-                ones. They keep rewards in the batch when all new ones are equal: regression on those alone is
-                imitation of the policy's own samples, which drifts.
-            candidates: candidates a turn (m).
-            episodes: episodes of one call of `collect`.
-            run: `<algorithm>/<seed>`.
-            **regression: fields of `RegressionConfig`; four of them are by default the policy's.
+            config: settings (default: `TINY` for the tiny meta-agent, else the paper's).
+            run: `<algorithm>/<seed>`, kept in the rows and part of the random streams (default: seed 0).
 
         Raises:
-            ConfigError: the policy cannot be trained, or an option is not known.
+            ConfigError: the policy has no weights here.
         """
-        super().__init__(policy, candidates=candidates, episodes=episodes, run=run)
-        if not isinstance(policy, HFPolicy):
-            raise ConfigError(
-                f"{self.name} trains `tiny` or `hf:<model>`; the policy {policy.name} has no weights here"
-            )
-        if replay < 0:
-            raise ConfigError(f"expected replay of at least 0 rows; got {replay}")
-        self._trained = policy
-        self._replay = replay
+        self._trained = trainable(policy, self.name)
+        super().__init__(policy, config, run)
+        self.regression = Regression(
+            self._trained.model,
+            self._trained.codec,
+            clip=self.config.clip,
+            weight_decay=self.config.weight_decay,
+            tokens_per_pass=self.config.tokens_per_pass,
+            bfloat16=self.config.bfloat16,
+        )
         self._earlier: list[Row] = []
-        try:
-            suited = {
-                "learning_rate": policy.config.learning_rate,
-                "epochs": policy.config.epochs,
-                "thin": policy.config.thin,
-                "warmup_steps": policy.config.warmup_steps,
-            }
-            if "lr" in regression:  # its name in earlier commands
-                regression["learning_rate"] = regression.pop("lr")
-            config = RegressionConfig(**{**suited, **regression})
-        except TypeError as error:
-            raise ConfigError(f"unknown option of {self.name}: {error}") from error
-        self.trainer = RegressionTrainer(policy.model, policy.codec, config)
 
+    @classmethod
+    def settings(cls, policy: Policy) -> RegressionConfig:
+        """Return the settings that suit a policy."""
+        return TINY if trainable(policy, cls.name).tiny else RLAOConfig()
+
+    # 1. collect: inherited from BestOfM.
+
+    # 2. weigh
     def weigh(self, row: Row) -> float | None:
-        """Weight of a row that could be measured; None leaves it out."""
-        raise NotImplementedError
+        """Return exp(reward / tau); None, in subclasses, leaves a row out."""
+        assert row.reward is not None and isinstance(self.config, RLAOConfig)
+        return math.exp(min(row.reward / self.config.tau, LARGEST_EXPONENT))
 
+    # 3. teaches
     def teaches(self, rows: Sequence[Row]) -> bool:
-        """Whether these rows hold something to learn; else the update leaves the weights as they are."""
-        return True
+        """Return whether the rewards differ and, if they are tiers, some text was a new best.
 
+        Rows that all earned the same hold no preference: in expectation regression on a policy's own samples changes
+        nothing, and what it changes in practice is noise. The tier `BEAT_LAST` says only that a text beat the workflow
+        of its state, which may be far worse than the seed workflows: with nothing better beside it, regression narrows
+        the policy down to bad workflows. Rewards of the other kinds grade every text.
+        """
+        differ = len({row.reward for row in rows}) > 1
+        return differ and any(row.reward_kind != "tiers" or row.new_best for row in rows)
+
+    # 4. update
     def update(self, batch: Batch) -> dict[str, float]:
         """Fit the new rows and some earlier ones; rows without a reward never train.
 
         Returns:
-            The trainer's figures, and `rows_masked`, the rows of this batch that could not be measured.
+            The figures of `fit`, and `rows_masked`, the rows of this batch that could not be measured.
         """
         seed = derive_seed("update", self.run, self.progress.updates)
         new, earlier = self._weighted(batch.rows), self._weighted(self._earlier)
-        chosen = [*new, *Random(seed).sample(earlier, min(self._replay, len(earlier)))]
+        chosen = [*new, *Random(seed).sample(earlier, min(self.config.replay, len(earlier)))]
         teaches = self.teaches([row for row, _ in chosen])
-        figures = self.trainer.fit([text for _, text in chosen] if teaches else [], seed)
+        figures = self.fit([text for _, text in chosen] if teaches else [], seed)
         self._earlier += batch.rows
         self.progress = replace(self.progress, updates=self.progress.updates + 1)
         return {**figures, "rows_masked": float(sum(row.reward is None for row in batch.rows))}
+
+    def fit(self, texts: Iterable[WeightedText], seed: int) -> dict[str, float]:
+        """Pass `epochs` times over weighted texts; `seed` fixes the order of the batches.
+
+        Returns:
+            Figures: `loss` (mean over steps), `steps`, `rows` (trained on), `rows_too_long` (left out), `rows_passed`
+            (rows over all passes; with `thin` fewer than `rows` x `epochs`), `tokens` (prompt and target tokens passed,
+            without padding), `padding` (padded share of all tokens passed).
+        """
+        encoded = [self.regression.codec.encode(text) for text in texts]
+        rows = [row for row in encoded if row.length <= self.config.max_tokens]
+        figures = {"rows": float(len(rows)), "rows_too_long": float(len(encoded) - len(rows))}
+        if not any(row.weight for row in rows):
+            return {"loss": 0.0, "steps": 0.0, "rows_passed": 0.0, "tokens": 0.0, "padding": 0.0, **figures}
+        rows = with_mean_weight_1(rows)
+        batches = [batch for epoch in range(self.config.epochs) for batch in self._pass(rows, seed, epoch)]
+        done = [self.regression.step(batch, self.config.learning_rate * self._warmth()) for batch in batches]
+        tokens = sum(row.length for batch in batches for row in batch)
+        return {
+            "loss": sum(loss for loss, _ in done) / len(done),
+            "steps": float(len(done)),
+            "rows_passed": float(sum(map(len, batches))),
+            "tokens": float(tokens),
+            "padding": 1 - tokens / sum(size for _, size in done),
+            **figures,
+        }
 
     def _weighted(self, rows: Sequence[Row]) -> list[tuple[Row, WeightedText]]:
         """The rows that train, each with its weighted text."""
@@ -110,11 +203,23 @@ class RegressionAgent(BestOfM):
             if weight is not None
         ]
 
+    def _pass(self, rows: Sequence[EncodedRow], seed: int, epoch: int) -> list[list[EncodedRow]]:
+        """Return the batches of one pass over rows whose weights have mean 1."""
+        random = Random(derive_seed(seed, epoch))
+        if self.config.thin:
+            taken = [replace(row, weight=max(1.0, row.weight)) for row in rows if random.random() < row.weight]
+            rows = with_mean_weight_1(taken)
+        return grouped_batches(rows, self.config.rows_per_step, random)
+
+    def _warmth(self) -> float:
+        """Factor of the learning rate of the next step."""
+        return min(1.0, (self.regression.steps + 1) / max(1, self.config.warmup_steps))
+
     def save(self, folder: Path) -> None:
         """Write weights, optimizer, earlier rows and progress."""
         super().save(folder)
         self._trained.save(folder / "policy")
-        self.trainer.save(folder / "optimizer.pt")
+        self.regression.save(folder / "optimizer.pt")
         file = folder / "earlier.jsonl"
         file.unlink(missing_ok=True)
         write_rows(file, self._earlier)
@@ -123,43 +228,5 @@ class RegressionAgent(BestOfM):
         """Read what `save` wrote; the run goes on as if it had not stopped."""
         super().load(folder)
         self._trained.load(folder / "policy")
-        self.trainer.load(folder / "optimizer.pt")
+        self.regression.load(folder / "optimizer.pt")
         self._earlier = list(read_rows(folder / "earlier.jsonl"))
-
-
-class RLAO(RegressionAgent):
-    """Trains a meta-agent on all candidates, better ones with more weight."""
-
-    name = "rlao"
-
-    def __init__(self, policy: Policy, *, tau: float | None = None, **options: Any) -> None:
-        """Prepare to train `policy`.
-
-        Args:
-            policy: the meta-agent; its weights change.
-            tau: temperature of the weights (default: the policy's, 0.4 unless it says otherwise).
-            **options: arguments of `RegressionAgent`.
-
-        Raises:
-            ConfigError: the policy cannot be trained, or an option cannot be used.
-        """
-        super().__init__(policy, **options)
-        self.tau = self._trained.config.tau if tau is None else tau
-        if self.tau <= 0:
-            raise ConfigError(f"expected tau above 0; got {self.tau}")
-
-    def weigh(self, row: Row) -> float:
-        """Return exp(reward / tau)."""
-        assert row.reward is not None
-        return math.exp(min(row.reward / self.tau, LARGEST_EXPONENT))
-
-    def teaches(self, rows: Sequence[Row]) -> bool:
-        """Return whether the rewards differ and, if they are tiers, some text was a new best.
-
-        Rows that all earned the same hold no preference: in expectation regression on a policy's own samples changes
-        nothing, and what it changes in practice is noise. The tier `BEAT_LAST` says only that a text beat the workflow
-        of its state, which may be far worse than the seed workflows: with nothing better beside it, regression narrows
-        the policy down to bad workflows. Rewards of the other kinds grade every text.
-        """
-        differ = len({row.reward for row in rows}) > 1
-        return differ and any(row.reward_kind != "tiers" or row.is_new_best for row in rows)

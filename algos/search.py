@@ -73,6 +73,7 @@ def search_row(
     accuracy: float | None,
     repair: bool = False,
     chosen: bool = False,
+    new_best: bool = False,
 ) -> Row:
     """Make a trajectory row of a text that a search asked for; `reward` is None when it was not measured."""
     return Row(
@@ -91,4 +92,5 @@ def search_row(
         simulated=env.state.card.simulated,
         reward_kind=env.reward_rule.kind,
         truncated=sample.truncated,
+        new_best=new_best,
     )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
 from w4s_gym.messages import Message
 from w4s_gym.reward import NEW_BEST, RewardKind
@@ -45,12 +45,30 @@ class Row:
     truncated: bool = False
     """The policy hit its token limit: it did not end the text itself."""
 
-    @property
-    def is_new_best(self) -> bool:
-        """Whether the text yielded a workflow that beat all before it."""
-        if self.reward is None:
-            return False
-        return self.reward == NEW_BEST if self.reward_kind == "tiers" else self.reward > 0
+    new_best: bool = False
+    """Whether the text yielded a workflow that beat all before it."""
+
+    @classmethod
+    def from_fields(cls, values: dict[str, Any]) -> Self:
+        """Make a row of its fields as JSON has them.
+
+        Rows written before there was `new_best` say it by their reward.
+
+        Raises:
+            ValueError: a field is missing or unknown.
+        """
+        values = dict(values)
+        if "new_best" not in values and "reward_kind" in values:
+            reward, tiers = values.get("reward"), values["reward_kind"] == "tiers"
+            values["new_best"] = reward is not None and (reward == NEW_BEST if tiers else reward > 0)
+        names = {f.name for f in fields(cls)}
+        missing, unknown = sorted(names - set(values)), sorted(set(values) - names)
+        if missing or unknown:
+            raise ValueError(
+                f"expected the fields {', '.join(sorted(names))}; missing: {', '.join(missing) or 'none'}; "
+                f"unknown: {', '.join(unknown) or 'none'} (was it written by another version?)"
+            )
+        return cls(**{**values, "messages": tuple(values["messages"])})
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
@@ -68,13 +86,12 @@ def read_rows(path: Path) -> Iterator[Row]:
     Raises:
         ValueError: a line is not a row; the message names the file and the line.
     """
-    names = {f.name for f in fields(Row)}
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             try:
-                data = json.loads(line)
-                if set(data) != names:
-                    raise ValueError(f"expected the fields {sorted(names)}, got {sorted(data)}")
-                yield Row(**{**data, "messages": tuple(data["messages"])})
+                values = json.loads(line)
+                if not isinstance(values, dict):
+                    raise ValueError(f"expected a JSON object, got {line.strip()[:80]!r}")
+                yield Row.from_fields(values)
             except ValueError as error:
                 raise ValueError(f"{path}, line {number}: not a trajectory row: {error}") from error

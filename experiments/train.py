@@ -19,7 +19,7 @@ from typing import Literal
 import gymnasium as gym
 
 import w4s_gym  # noqa: F401  (registers the environments)
-from w4s_gym.algos import make_policy
+from w4s_gym.algos import earlier_options, make_policy
 from w4s_gym.algos.base import Batch
 from w4s_gym.algos.best_of_m import BestOfM
 from w4s_gym.algos.policies.base import Policy
@@ -59,7 +59,8 @@ class TrainConfig:
 
     def make_policy(self) -> Policy:
         """Make the meta-agent."""
-        return make_policy(self.policy, **json_object("policy_options", self.policy_options))
+        options = earlier_options.policy_options(json_object("policy_options", self.policy_options))
+        return make_policy(self.policy, **options)
 
     def make_env(self, policy: Policy) -> WorkflowDesignEnv:
         """Make the environment with the prompt style that the meta-agent wants."""
@@ -73,24 +74,25 @@ def make_algorithm(config: TrainConfig, policy: Policy) -> BestOfM:
     """Make the algorithm that trains `policy`."""
     options = {
         "candidates": config.candidates,
-        "run": f"{config.algo}/{config.seed}",
+        **earlier_options.algorithm_options(config.algo, json_object("policy_options", config.policy_options)),
         **json_object("algo_options", config.algo_options),
     }
+    run = f"{config.algo}/{config.seed}"
     if config.algo == "untrained":
         from w4s_gym.algos.best_of_m import Untrained
 
-        return Untrained(policy, **options)
+        return Untrained.of_options(policy, options, run)
     if config.algo == "rlao":
         from w4s_gym.algos.rlao import RLAO
 
-        return RLAO(policy, **options)
+        return RLAO.of_options(policy, options, run)
     if config.algo == "sft":
         from w4s_gym.algos.sft import SFT
 
-        return SFT(policy, **options)
+        return SFT.of_options(policy, options, run)
     from w4s_gym.algos.grpo import GRPO
 
-    return GRPO(policy, **options)
+    return GRPO.of_options(policy, options, run)
 
 
 def train_offline(config: TrainConfig) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
+from w4s_gym.algos.codec import Codec
+from w4s_gym.errors import ConfigError
 from w4s_gym.messages import Message
 
 
@@ -43,13 +45,36 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
 class TrainablePolicy(Policy, Protocol):
-    """A policy whose weights can be fitted, saved and loaded."""
+    """What a policy must offer so that learners can train it: its weights, and how text becomes tokens."""
+
+    model: Any
+    """The causal language model of transformers (a `torch.nn.Module`, perhaps with adapters). Learners change those of
+    its parameters that require a gradient."""
+    codec: Codec
+    """Turns chat rows into tokens exactly as `sample` reads and writes them."""
+    temperature: float
+    """Of its samples, which importance ratios need."""
+    tiny: bool
+    """Whether it is the embedded meta-agent, for which learners keep settings of their own (`TINY`)."""
 
     def save(self, folder: Path) -> None:
         """Write weights and tokenizer."""
         ...
 
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote."""
+        """Read what `save` wrote into `model`; optimizers keep pointing at the same parameters."""
         ...
+
+
+def trainable(policy: Policy, learner: str) -> TrainablePolicy:
+    """Return the policy, if it can be trained.
+
+    Raises:
+        ConfigError: it has no weights here; the message names the learner.
+    """
+    if not isinstance(policy, TrainablePolicy):
+        name = getattr(policy, "name", policy)
+        raise ConfigError(f"{learner} trains `tiny` or `hf:<model>`; the policy {name} has no weights here")
+    return policy

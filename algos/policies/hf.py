@@ -48,16 +48,6 @@ class HFConfig:
     """Of the weights. `auto`: bfloat16 on a GPU that has it, float32 otherwise (a CPU trains through autocast)."""
     device: str = "auto"
     """`auto`: the first GPU, else the CPU."""
-    learning_rate: float = 2e-5
-    """What suits this model in weighted regression; algorithms use it unless they are told otherwise."""
-    epochs: int = 1
-    """Passes over the rows of an update, likewise."""
-    thin: bool = False
-    """Pass light rows less often (`RegressionConfig.thin`), likewise."""
-    warmup_steps: int = 0
-    """Optimizer steps in which the learning rate rises, likewise."""
-    tau: float = 0.4
-    """Temperature of RLAO's weights exp(reward / tau), likewise."""
     sampler: str = "auto"
     """Who samples: `transformers`; `llama.cpp` (needs LoRA and a GGUF file as the base); the base URL of a vLLM server
     (needs LoRA). `auto`: llama.cpp where it can on a CPU, else transformers."""
@@ -80,6 +70,8 @@ class HFPolicy:
     sampled beside it does not change it (up to rounding of the batched matrix products).
     """
 
+    tiny = False
+
     def __init__(self, source: str | Path, name: str = "", config: HFConfig | None = None) -> None:
         """Load a model and its tokenizer.
 
@@ -94,6 +86,7 @@ class HFPolicy:
         self.name = name or f"hf:{source}"
         self.config = config or HFConfig()
         self.prompt_style = self.config.prompt_style
+        self.temperature = self.config.temperature
         self.device = torch.device(pick_device(self.config.device))
         dtype = pick_dtype(self.config.dtype, self.device)
         bars = logging.is_progress_bar_enabled()

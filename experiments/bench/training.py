@@ -22,7 +22,8 @@ from w4s_gym.algos.policies.devices import has_fast_bfloat16
 from w4s_gym.algos.policies.hf import HFConfig, HFPolicy
 from w4s_gym.algos.policies.tiny.corpus import draw_rows
 from w4s_gym.algos.policies.tiny.warmstart import tiny_folder
-from w4s_gym.algos.regression import IGNORED, RegressionConfig, RegressionTrainer
+from w4s_gym.algos.regression import IGNORED, Regression
+from w4s_gym.algos.rlao import RLAO, RLAOConfig
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,11 @@ def main() -> None:
     drawn = [row for row in draw_rows(8 * config.rows, 1) if len(row.messages[0]["content"]) > 20][: config.rows]
     texts = [WeightedText(row.messages, row.action, 1.0 + i % 3) for i, row in enumerate(drawn)]
     rows = [policy.codec.encode(text) for text in texts]
-    settings = RegressionConfig(learning_rate=0.0, rows_per_step=config.rows_per_step)
-    trainer = RegressionTrainer(policy.model, policy.codec, settings)
+    rlao = RLAO(policy, RLAOConfig(learning_rate=0.0, rows_per_step=config.rows_per_step))
     optimizer = torch.optim.AdamW(policy.model.parameters(), lr=0.0)
     pad = policy.tokenizer.pad_token_id
 
-    exact = RegressionTrainer(policy.model, policy.codec, RegressionConfig(bfloat16=False))
+    exact = Regression(policy.model, policy.codec, bfloat16=False)
     batched = exact.loss(rows[:4]).item()
     one_by_one = plain_step(policy.model, rows[:4], pad, config.max_length, autocast=False)
     if abs(batched - one_by_one) > 1e-5:
@@ -83,7 +83,7 @@ def main() -> None:
             optimizer.step()
 
     def ours() -> None:
-        trainer.fit(texts, 0)
+        rlao.fit(texts, 0)
 
     speeds = {name: len(rows) / best_seconds(run, config.repeats) for name, run in (("plain", plain), ("ours", ours))}
     table = Table(title=f"{len(rows)} rows, mean {sum(r.length for r in rows) / len(rows):.0f} tokens")

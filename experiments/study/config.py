@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from w4s_gym.algos import earlier_options
 from w4s_gym.errors import ConfigError
 from w4s_gym.options import json_object
 
@@ -120,11 +121,12 @@ class CompareConfig:
 
     def options_of_policy(self) -> dict[str, Any]:
         """Options of the meta-agent."""
-        return _json_object("policy_options", self.policy_options)
+        return earlier_options.policy_options(_json_object("policy_options", self.policy_options))
 
     def options_of(self, algo: str) -> dict[str, Any]:
         """Options of one algorithm."""
-        return dict(_json_object("algo_options", self.algo_options).get(algo, {}))
+        earlier = earlier_options.algorithm_options(algo, _json_object("policy_options", self.policy_options))
+        return {**earlier, **_json_object("algo_options", self.algo_options).get(algo, {})}
 
     @classmethod
     def from_run(cls, stored: dict[str, Any], given: Self) -> Self:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from w4s_gym.algos.base import Algorithm
+from w4s_gym.algos.best_of_m import BestOfM
 from w4s_gym.algos.policies.base import Policy
 from w4s_gym.errors import ConfigError
+from w4s_gym.options import from_fields
 
 
 @dataclass(frozen=True)
@@ -48,57 +50,64 @@ class Designer:
 def _untrained(setup: Setup) -> Algorithm:
     from w4s_gym.algos.best_of_m import Untrained
 
-    return Untrained(setup.policy, candidates=setup.candidates, run=setup.run, **setup.options)
+    return _best_of_m(Untrained, setup)
 
 
 def _sft(setup: Setup) -> Algorithm:
     from w4s_gym.algos.sft import SFT
 
-    return SFT(setup.policy, candidates=setup.candidates, run=setup.run, **setup.options)
+    return _best_of_m(SFT, setup)
 
 
 def _rlao(setup: Setup) -> Algorithm:
     from w4s_gym.algos.rlao import RLAO
 
-    return RLAO(setup.policy, candidates=setup.candidates, run=setup.run, **setup.options)
+    return _best_of_m(RLAO, setup)
 
 
 def _grpo(setup: Setup) -> Algorithm:
     from w4s_gym.algos.grpo import GRPO
 
-    return GRPO(setup.policy, candidates=setup.candidates, run=setup.run, **setup.options)
+    return _best_of_m(GRPO, setup)
+
+
+def _best_of_m(kind: type[BestOfM], setup: Setup) -> Algorithm:
+    assert setup.policy is not None
+    return kind.of_options(setup.policy, {"candidates": setup.candidates, **setup.options}, setup.run)
 
 
 def _adas(setup: Setup) -> Algorithm:
     from w4s_gym.algos.adas import Adas, AdasConfig
 
     assert setup.policy is not None
-    return Adas(setup.policy, AdasConfig(**setup.options), run=setup.run)
+    return Adas(setup.policy, from_fields(AdasConfig(), setup.options, "adas"), setup.run)
 
 
 def _aflow(setup: Setup) -> Algorithm:
     from w4s_gym.algos.aflow import AFlow, AFlowConfig
 
     assert setup.policy is not None
-    return AFlow(setup.policy, AFlowConfig(**setup.options), run=setup.run)
+    return AFlow(setup.policy, from_fields(AFlowConfig(), setup.options, "aflow"), setup.run)
 
 
 def _seed(setup: Setup) -> Algorithm:
     from w4s_gym.algos.baselines import SeedWorkflows
 
-    return SeedWorkflows(**setup.options)
+    if setup.options:
+        raise ConfigError(f"seed takes no options; got {', '.join(setup.options)}")
+    return SeedWorkflows()
 
 
 def _cot_sc(setup: Setup) -> Algorithm:
-    from w4s_gym.algos.baselines import CotSC
+    from w4s_gym.algos.baselines import CotSC, CotSCConfig
 
-    return CotSC(setup.tokens_per_item, **setup.options)
+    return CotSC(from_fields(CotSCConfig(setup.tokens_per_item), setup.options, "cot_sc"))
 
 
 def _random_edits(setup: Setup) -> Algorithm:
-    from w4s_gym.algos.baselines import RandomEdits
+    from w4s_gym.algos.baselines import RandomEdits, RandomEditsConfig
 
-    return RandomEdits(setup.candidates, **setup.options)
+    return RandomEdits(from_fields(RandomEditsConfig(setup.candidates), setup.options, "random_edits"))
 
 
 DESIGNERS: dict[str, Designer] = {

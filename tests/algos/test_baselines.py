@@ -3,7 +3,7 @@ from random import Random
 
 import pytest
 
-from w4s_gym.algos.baselines import CotSC, RandomEdits, SeedWorkflows, cot_sc
+from w4s_gym.algos.baselines import CotSC, CotSCConfig, RandomEdits, RandomEditsConfig, SeedWorkflows, cot_sc
 from w4s_gym.algos.hill_climber import HillClimber
 from w4s_gym.algos.random_edits import random_edit
 from w4s_gym.errors import ConfigError
@@ -27,7 +27,7 @@ def test_cot_sc_spends_the_tokens_it_is_given(toy_env):
         return (usage.prompt_tokens + usage.completion_tokens) / 16
 
     for votes in (1, 4, 20):
-        baseline = CotSC(tokens(votes))
+        baseline = CotSC(CotSCConfig(tokens(votes)))
         batch = baseline.collect(toy_env(), seed=1)
         assert batch.metrics["tokens"] == pytest.approx(tokens(votes), rel=0.1)
         assert f"num_of_response={baseline.votes}," in batch.best_workflow
@@ -69,21 +69,21 @@ def test_random_edits_run(toy_env):
 
 def test_best_of_random_edits_never_falls_and_counts_its_measurements(toy_env):
     env = toy_env()
-    baseline = RandomEdits(candidates=3)
+    baseline = RandomEdits(RandomEditsConfig(candidates=3))
     best = [baseline.collect(env, seed=k).best_accuracy for k in range(3)]
     assert best == sorted(best)
     assert best[0] >= env.seed_evaluations["direct"].accuracy
 
 
 def test_random_edits_resume(toy_env, tmp_path):
-    whole, first = RandomEdits(3), RandomEdits(3)
+    whole, first = RandomEdits(RandomEditsConfig(3)), RandomEdits(RandomEditsConfig(3))
     env = toy_env()
     results = [whole.collect(env, seed=k) for k in range(3)]
     env = toy_env()
     for k in range(2):
         first.collect(env, seed=k)
     first.save(tmp_path)
-    second = RandomEdits(3)
+    second = RandomEdits(RandomEditsConfig(3))
     second.load(tmp_path)
     again = second.collect(toy_env(), seed=2)
     assert again == results[2]

@@ -16,6 +16,7 @@ FIRST = Row(CHAT, WRITTEN, 0.5, 0.25, "design", "evaluated", True, "MGSM", "rlao
 ROWS = [
     FIRST,
     replace(FIRST, reward=None, accuracy=None, status="infrastructure", chosen=False),
+    replace(FIRST, new_best=True, reward=0.125),
     replace(FIRST, messages=CHAT[:2], action="", kind="repair", reward=-0.1, truncated=True, simulated=False),
 ]
 
@@ -24,6 +25,24 @@ def test_jsonl_round_trip(tmp_path):
     write_rows(tmp_path / "rows.jsonl", ROWS[:1])
     write_rows(tmp_path / "rows.jsonl", ROWS[1:])
     assert list(read_rows(tmp_path / "rows.jsonl")) == ROWS
+
+
+def test_rows_written_before_there_was_a_field_for_new_bests_say_it_by_their_reward(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    earned = [("tiers", 1.0), ("tiers", 0.5), ("gain", 0.1), ("gain", -0.1), ("relative", None)]
+    write_rows(file, [replace(FIRST, reward_kind=kind, reward=reward) for kind, reward in earned])
+    file.write_text(file.read_text().replace(', "new_best": false', ""))
+    assert "new_best" not in file.read_text()
+    assert [row.new_best for row in read_rows(file)] == [True, False, True, False, False]
+
+
+def test_a_row_without_the_kind_of_its_reward_is_refused_with_the_reason(tmp_path):
+    """What 0.5 means depends on the kind: such rows, of the first version, cannot be read."""
+    file = tmp_path / "rows.jsonl"
+    write_rows(file, ROWS[:1])
+    file.write_text(file.read_text().replace(', "reward_kind": "gain"', ""))
+    with pytest.raises(ValueError, match=r"line 1.*missing: reward_kind; unknown: none"):
+        list(read_rows(file))
 
 
 def test_hugging_face_round_trip(tmp_path):

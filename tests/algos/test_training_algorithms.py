@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from w4s_gym.algos import rlao
 from w4s_gym.algos.base import Batch
 from w4s_gym.algos.best_of_m import Untrained
 from w4s_gym.algos.grpo import GRPO
 from w4s_gym.algos.policies.hf import HFConfig, HFPolicy
-from w4s_gym.algos.rlao import RLAO
+from w4s_gym.algos.rlao import RLAO, RLAOConfig
 from w4s_gym.algos.sft import SFT
 from w4s_gym.algos.trajectory import Row
 from w4s_gym.errors import ConfigError
@@ -20,14 +21,14 @@ TRAINED = (RLAO, SFT, GRPO)
 
 @pytest.fixture
 def policy(random_llm):
-    return HFPolicy(random_llm, config=HFConfig(temperature=1.0, max_new_tokens=8, learning_rate=5e-3))
+    return HFPolicy(random_llm, config=HFConfig(temperature=1.0, max_new_tokens=8))
 
 
 def row(action, reward, candidate=0, **changes):
     made = Row(
         CONTEXT, action, reward, reward, "design", "evaluated", False, "X", "r/0", 0, 0, candidate, True, "tiers"
     )
-    return replace(made, **changes)
+    return replace(made, new_best=reward == 1.0, **changes)
 
 
 def batch(*rewards, episode=0):
@@ -50,7 +51,8 @@ def likelihood(agent, action):
 
 
 def make(kind, agent, **options):
-    return kind(agent, candidates=options.pop("candidates", 3), run=f"{kind.name}/0", **options)
+    suited = {} if kind is Untrained else {"learning_rate": 5e-3}
+    return kind.of_options(agent, {"candidates": 3, **suited, **options})
 
 
 @pytest.mark.parametrize("kind", TRAINED)
@@ -131,6 +133,7 @@ def test_sft_keeps_winning_actions_only(policy):
     agent = make(SFT, policy)
     assert [agent.weigh(row("a", r)) for r in (1.0, 0.5, 0.0, -0.1)] == [1.0, None, None, None]
     graded = [row("a", r, reward_kind="gain") for r in (0.2, 0.0, -0.1, None)]
+    graded[0] = replace(graded[0], new_best=True)
     assert [agent.weigh(r) for r in graded] == [1.0, None, None, None]
 
 
@@ -162,7 +165,7 @@ def test_replay_adds_earlier_rows_that_could_be_measured(policy):
 @pytest.mark.parametrize("kind", TRAINED)
 def test_a_resumed_run_ends_with_the_same_weights(kind, random_llm, tmp_path):
     def fresh():
-        agent = HFPolicy(random_llm, config=HFConfig(temperature=1.0, max_new_tokens=8, learning_rate=5e-3))
+        agent = HFPolicy(random_llm, config=HFConfig(temperature=1.0, max_new_tokens=8))
         options = {} if kind is GRPO else {"replay": 2, "rows_per_step": 2}
         return agent, make(kind, agent, **options)
 
@@ -195,12 +198,22 @@ def test_the_untrained_meta_agent_does_not_change(policy):
     assert torch.equal(weights(policy), start)
 
 
-def test_a_policy_brings_the_settings_that_suit_it(random_llm):
-    suited = HFPolicy(random_llm, config=HFConfig(max_new_tokens=8, learning_rate=5e-3, epochs=3))
-    assert make(RLAO, suited).update(batch(1.0, 0.0, 0.0))["steps"] == 3
-    assert make(RLAO, suited, epochs=2).update(batch(1.0, 0.0, 0.0))["steps"] == 2
+def test_the_tiny_meta_agent_has_settings_of_its_own(policy):
+    assert (RLAO.settings(policy), GRPO.settings(policy).learning_rate) == (RLAOConfig(), 1e-5)
+    policy.tiny = True
+    assert RLAO.settings(policy) == rlao.TINY and rlao.TINY.tau == 0.2
+    assert SFT.settings(policy).epochs == rlao.TINY.epochs == 20
+    assert GRPO.settings(policy).learning_rate == rlao.TINY.learning_rate / 2
+    assert RLAO(policy).config == rlao.TINY and RLAO(policy, RLAOConfig()).config.epochs == 1
+
+
+def test_the_number_of_epochs_is_the_number_of_passes(policy):
+    assert make(RLAO, policy, epochs=3).update(batch(1.0, 0.0, 0.0))["steps"] == 3
+    assert make(RLAO, policy, epochs=2).update(batch(1.0, 0.0, 0.0))["steps"] == 2
 
 
 def test_unknown_options_are_refused(policy):
-    with pytest.raises(ConfigError, match="learning_rat"):
+    with pytest.raises(ConfigError, match="did you mean 'learning_rate'"):
         make(RLAO, policy, learning_rat=0.1)
+    with pytest.raises(ConfigError, match="sft: unknown 'tau'"):
+        make(SFT, policy, tau=0.1)

@@ -67,7 +67,7 @@ def test_transfer_trains_on_some_benchmarks_and_designs_for_others(tmp_path):
 
 
 def test_every_ablation_is_a_valid_configuration():
-    config = ablations.AblationConfig(algo_options='{"rlao": {"lr": 0.001}}')
+    config = ablations.AblationConfig(algo_options='{"rlao": {"learning_rate": 0.001}}')
     for name in ablations.ABLATIONS:
         variant = ablations.variant_config(config, name)
         assert json.loads(variant.env_options) is not None

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from random import Random
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -14,7 +15,8 @@ from w4s_gym.algos.codec import Codec
 from w4s_gym.algos.policies.model_cache import make_once
 from w4s_gym.algos.policies.tiny.corpus import draw_rows
 from w4s_gym.algos.policies.tiny.model import VOCABULARY, make_model, model_config, tokenizer_recipe, train_tokenizer
-from w4s_gym.algos.regression import RegressionConfig, RegressionTrainer
+from w4s_gym.algos.regression import Regression, grouped_batches
+from w4s_gym.algos.seeding import derive_seed
 
 _RECIPE = 1
 """Number of the training procedure, a part of the cache key. Raise it when the weights change for a reason that the
@@ -52,38 +54,34 @@ def tiny_folder(config: WarmStartConfig | None = None, progress: bool = True) ->
     return make_once(f"tiny-{_fingerprint(chosen)}", lambda folder: build_tiny(folder, chosen, progress))
 
 
-def build_tiny(folder: Path, config: WarmStartConfig, progress: bool = False) -> dict[str, float]:
-    """Train the tiny meta-agent and write it to `folder`; returns the trainer's figures."""
+def build_tiny(folder: Path, config: WarmStartConfig, progress: bool = False) -> float:
+    """Train the tiny meta-agent and write it to `folder`; returns the mean loss over all steps."""
     rows = draw_rows(config.rows, config.seed)
     texts = [
         text for row in rows[: config.tokenizer_rows] for text in (*(m["content"] for m in row.messages), row.action)
     ]
     tokenizer = train_tokenizer(texts)
     model = make_model(tokenizer, config.seed)
-    trainer = RegressionTrainer(
-        model,
-        Codec(tokenizer, tokenizer.eos_token_id),
-        RegressionConfig(learning_rate=config.learning_rate, rows_per_step=config.rows_per_step, clip=config.clip),
-    )
+    codec = Codec(tokenizer, tokenizer.eos_token_id)
+    regression = Regression(model, codec, clip=config.clip)
+    order = Random(derive_seed(config.seed, 0))
+    batches = grouped_batches([codec.encode(row) for row in rows], config.rows_per_step, order)
+    losses = []
     threads = torch.get_num_threads()
     torch.set_num_threads(_THREADS)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
     try:
         with Progress(*columns, disable=not progress) as bar:
-            task = bar.add_task("warm start of the tiny meta-agent (once)", loss="", total=None)
-            figures = trainer.fit(
-                rows,
-                config.seed,
-                lr_scale=_rate,
-                on_step=lambda step, total, loss: bar.update(
-                    task, completed=step, total=total, loss=f"loss {loss:.2f}"
-                ),
-            )
+            task = bar.add_task("warm start of the tiny meta-agent (once)", loss="", total=len(batches))
+            for done, batch in enumerate(batches):
+                loss, _ = regression.step(batch, config.learning_rate * _rate(done / len(batches)))
+                losses.append(loss)
+                bar.update(task, completed=len(losses), loss=f"loss {loss:.2f}")
     finally:
         torch.set_num_threads(threads)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return figures
+    return sum(losses) / len(losses)
 
 
 def _rate(done: float) -> float:

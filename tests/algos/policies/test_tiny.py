@@ -4,13 +4,18 @@ import math
 import pkgutil
 import re
 from collections import Counter
+from dataclasses import fields, replace
+from pathlib import Path
 from random import Random
 
 import pytest
+from transformers import LlamaConfig
 
 from w4s_gym.action import parse_action
+from w4s_gym.algos.policies.tiny import corpus, model, warmstart
 from w4s_gym.algos.policies.tiny.corpus import BENCHMARKS, draw_messages, draw_rows
-from w4s_gym.algos.policies.tiny.grammar import draw_proposal
+from w4s_gym.algos.policies.tiny.grammar import Proposal, draw_proposal
+from w4s_gym.algos.policies.tiny.warmstart import WarmStartConfig
 from w4s_gym.benchmark import benchmark_names
 from w4s_gym.sandbox import Sandbox
 
@@ -114,6 +119,32 @@ def test_prompts_cover_first_turns_later_turns_and_repairs():
         "repair" if chat[-1]["content"].startswith("error") else chat[-1]["content"].split()[0] for chat in chats
     )
     assert set(last) == {"repair", "result", "task", "improve"}
+
+
+def test_the_key_of_the_cache_follows_what_decides_the_weights_and_not_the_text_of_sources(monkeypatch):
+    def no_file(path):
+        raise AssertionError(f"{path} was read")
+
+    monkeypatch.setattr(Path, "read_bytes", no_file)
+    config = WarmStartConfig()
+    plain = warmstart._fingerprint(config)
+    assert warmstart._fingerprint(WarmStartConfig()) == plain
+    keys = {plain, *(warmstart._fingerprint(replace(config, **{f.name: 2})) for f in fields(config))}
+    changes = {
+        "the tokenizer": (model, "VOCABULARY", 1024),
+        "the chat template": (model, "_CHAT_TEMPLATE", "{{ messages }}"),
+        "the architecture": (warmstart, "model_config", lambda *a, **k: LlamaConfig(hidden_size=64)),
+        "the schedule": (warmstart, "_rate", lambda done: 1 - done),
+        "the procedure": (warmstart, "_RECIPE", -1),
+        "the grammar": (corpus, "draw_proposal", lambda random: Proposal("x", "def solver(agent, task): ...")),
+        "the prompts": (corpus, "opening_messages", lambda state, style: [{"role": "user", "content": "other"}]),
+        "the libraries": (warmstart, "version", lambda package: "0"),
+    }
+    for where, name, value in changes.values():
+        with monkeypatch.context() as patch:
+            patch.setattr(where, name, value)
+            keys.add(warmstart._fingerprint(config))
+    assert len(keys) == 1 + len(fields(config)) + len(changes)
 
 
 @pytest.mark.slow
