@@ -22,6 +22,11 @@ def make_policy(spec: str, **options: Any) -> Policy:
 
     Raises:
         ConfigError: unknown scheme or option, or the model cannot be loaded.
+
+    Example:
+        >>> make_policy("tinny")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        w4s_gym.errors.ConfigError: expected a policy `tiny`, ... got 'tinny'
     """
     scheme, _, name = spec.partition(":")
     try:

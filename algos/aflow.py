@@ -96,6 +96,10 @@ def selection_probabilities(scores: Sequence[float], alpha: float, uniform: floa
         scores: scores in percent.
         alpha: sharpness.
         uniform: lambda, the weight of the uniform part.
+
+    Example:
+        >>> [round(p, 3) for p in selection_probabilities([50.0, 60.0], alpha=0.2, uniform=0.3)]
+        [0.233, 0.767]
     """
     highest = max(scores)
     weights = [math.exp(alpha * (score - highest)) for score in scores]

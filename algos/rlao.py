@@ -76,7 +76,14 @@ class RegressionConfig(BestOfMConfig):
 
 @dataclass(frozen=True)
 class RLAOConfig(RegressionConfig):
-    """Everything that RLAO takes; by default as in the paper, for a pretrained meta-agent."""
+    """Everything that RLAO takes; by default as in the paper, for a pretrained meta-agent.
+
+    >>> (RLAOConfig().tau, TINY.tau)
+    (0.4, 0.2)
+    >>> RLAOConfig(tau=0.0)
+    Traceback (most recent call last):
+    w4s_gym.errors.ConfigError: expected tau above 0; got 0.0
+    """
 
     tau: float = 0.4
     """Temperature of the weights exp(reward / tau) (the paper's)."""
