@@ -20,8 +20,9 @@ Artefact = Literal["restate", "principle", "expert", "sound", "faulty"]
 
 _NUMBERS = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w])")
 LABEL = re.compile(
-    r"(?im)(?:\b(?:solution|answer|candidate|agent|option|attempt|response|expert|proposal|try)s?\s*[#(\[]?\s*"
-    r"(\d{1,2}|[A-J])\s*[:)\]]|^\s*[#(\[]?\s*(\d{1,2}|[A-J])\s*[:).\]](?=\s))"
+    # Possessive, and blank lines are left to the next line, so that no run of white space is read twice.
+    r"(?im)(?:\b(?:solution|answer|candidate|agent|option|attempt|response|expert|proposal|try)s?\s*+(?:[#(\[]\s*+)?"
+    r"(\d{1,2}|[A-J])\s*+[:)\]]|^[^\S\n]*+(?:[#(\[]\s*+)?(\d{1,2}|[A-J])\s*+[:).\]](?=\s))"
 )
 """A label in front of one of several answers: `Solution 2:`, `(B)`, `3.` at the start of a line."""
 _LABEL_WORD = re.compile(

@@ -13,13 +13,15 @@ from w4s_gym.executors.simulation.items import LABEL, Artefact, ItemModel
 from w4s_gym.executors.simulation.slots import Slot, slot_of_instruction, slots_of_keys
 
 _ROLE = re.compile(r"^You are an? (?:helpful )?(.{0,200}?)\.(?: |$)", re.S)
-_FORMAT_RULE = re.compile(r"Reply in JSON format, ONLY using the keys \[.*?\]\.?", re.S)
+_FORMAT_RULE = re.compile(r"Reply in JSON format, ONLY using the keys \[[^\]]{0,4000}+\]\.?")
 _ERROR = re.compile(r"(?:Error|Exception|Failed|Traceback)\b")
 _DIFFERENT = re.compile(
     r"\b(?:another|different|alternative|new|other)\b[^.\n]{0,40}\b(?:way|approach|method|solution|idea|manner)", re.I
 )
 _EDGE = 600
 """Characters at both ends of a prompt in which instructions are looked for."""
+_MOST_READ = 200_000
+"""Characters of a message that are read."""
 _TERSE = re.compile(r"nothing else|\bonly the\b|answer only|few words|(?:number|letter|word)s? only", re.I)
 _QUOTED_KEY = re.compile(r"[\"'](\w{1,40})[\"']\s*:")
 
@@ -58,8 +60,8 @@ def read(request: ChatRequest, model: ItemModel) -> Reading:
     """Read a request about an item."""
     system = "\n".join(m["content"] for m in request.messages if m["role"] == "system")
     role = _ROLE.match(system)
-    instructions = _FORMAT_RULE.sub("", system[role.end() :] if role else system)
-    turns = [m for m in request.messages if m["role"] != "system"]
+    instructions = _FORMAT_RULE.sub("", _ends(system[role.end() :] if role else system))
+    turns = [{**m, "content": _ends(m["content"])} for m in request.messages if m["role"] != "system"]
     whole = "\n".join([instructions, *(m["content"] for m in turns)])
     around, coverage = model.split(whole)
     noted = model.artefacts(f"{system}\n{whole}" if role else whole)
@@ -84,6 +86,11 @@ def read(request: ChatRequest, model: ItemModel) -> Reading:
         error=bool(shown) and _ERROR.search(around) is not None,
         different=bool(shown) and _DIFFERENT.search(f"{around[:_EDGE]}\n{around[-_EDGE:]}") is not None,
     )
+
+
+def _ends(text: str) -> str:
+    """Return what is read of a text: of a very long one the beginning and the end."""
+    return text if len(text) <= _MOST_READ else f"{text[: _MOST_READ // 2]}\n{text[-_MOST_READ // 2 :]}"
 
 
 def most_shown(shown: tuple[int, ...]) -> int:
