@@ -51,7 +51,7 @@ async def run_public(items: Sequence[Item], sandbox: Sandbox) -> list[Item]:
 
 def main(options: Options) -> int:
     """Print the table; return the number of items whose gold answer is not graded 1.0."""
-    console = Console()
+    console = Console(markup=False)
     table = Table("benchmark", "items", "gold = 1.0", "public pass", "load s", "grade s", "public s", "split")
     table.add_column("hash", no_wrap=True)
     failures: list[str] = []

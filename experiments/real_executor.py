@@ -201,7 +201,7 @@ def main(options: Options) -> None:
                 line = row(label, name, evaluation, seconds)
                 print("  ".join(line), flush=True)
                 table.add_row(*line)
-    Console(width=160).print(table)
+    Console(width=160, markup=False).print(table)
     print(f"executor {options.executor}: a real model, nothing simulated. Intervals: Wilson score, 95%.")
 
 

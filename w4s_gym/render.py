@@ -25,7 +25,7 @@ def render_episode(state: DesignState, split: str) -> str:
         split: hash of the split.
     """
     out = StringIO()
-    console = Console(file=out, width=WIDTH, color_system=None)
+    console = Console(file=out, width=WIDTH, color_system=None, markup=False)
     card = state.card
     label = " (simulated)" if card.simulated else ""
     console.print(

@@ -92,7 +92,7 @@ def main() -> None:
     table.add_column("ratio", justify="right")
     for name, speed in speeds.items():
         table.add_row(name, f"{speed:.1f}", f"{speed / speeds['plain']:.1f}")
-    Console().print(table)
+    Console(markup=False).print(table)
     print(f"loss of both on 4 rows: {batched:.6f} and {one_by_one:.6f}")
 
 

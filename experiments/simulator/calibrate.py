@@ -195,7 +195,7 @@ def print_table(console: Console, rows: Sequence[dict[str, Any]]) -> None:
 
 def main(args: Args) -> None:
     """Fit if asked to, then measure and print."""
-    console = Console(width=130)
+    console = Console(width=130, markup=False)
     wanted = [
         (profile, benchmark)
         for profile in args.profiles
@@ -215,7 +215,7 @@ def main(args: Args) -> None:
                 f"({time.monotonic() - began:.0f} s)"
             )
     rows = []
-    with Progress(console=Console(stderr=True)) as progress:
+    with Progress(console=Console(stderr=True, markup=False)) as progress:
         for name, benchmark in wanted:
             found = asyncio.run(measure_cells(cells(name, benchmark), args.items, progress))
             if args.left_out:

@@ -130,7 +130,7 @@ def predict(args: Args, sandbox: Sandbox) -> None:
             f"{100 * np.mean(np.abs(fit.simulated - fit.measured)):.1f} points): on the {len(held_out)} others mean "
             f"absolute error {100 * comparison.error:.1f} points, rank correlation {comparison.rank_correlation:.2f}"
         )
-    console = Console(width=130)
+    console = Console(width=130, markup=False)
     console.print(table)
     for line in lines:
         console.print(line)

@@ -55,7 +55,7 @@ class Args:
 
 def main(args: Args) -> None:
     """Fit, compare on held-out items, write."""
-    console = Console(width=120)
+    console = Console(width=120, markup=False)
     benchmark = get_benchmark(args.benchmark)
     workflows = read_run(args.journal)
     measured = set().union(*(w.scores for w in workflows))

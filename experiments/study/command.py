@@ -74,10 +74,10 @@ def run_command(
         if folder.records("cell"):
             write_report(folder, config)
         if not complete:
-            console.print("[red]some cells failed[/red] (see above); go on with --resume")
+            console.print("some cells failed (see above); go on with --resume", style="red")
         return 0 if complete else 1
     except W4SError as error:
-        console.print(f"[bold red]error:[/bold red] {error}", highlight=False, soft_wrap=True)
+        console.print(f"error: {error}", style="red", highlight=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         where = f"--resume --run-dir {folder.path}" if folder else "--resume"

@@ -54,7 +54,7 @@ class Table:
             table.add_row(*row)
         console.print(table)
         for note in self.notes:
-            console.print(f"[dim]{note}[/dim]")
+            console.print(note, style="dim")
         console.print()
 
 
@@ -85,7 +85,7 @@ class ComparisonReport:
             table.show(console)
         console.print(self._conditions(), style="dim", markup=False)
         for failure in self.results.failures:
-            console.print(f"[red]{failure['algo']}/{failure['seed']} failed[/red]: {failure['error']}")
+            console.print(f"{failure['algo']}/{failure['seed']} failed: {failure['error']}", style="red")
 
     def write(self, folder: Path) -> None:
         """Write `table.md`, `times.md` and `figures.json`."""

@@ -23,9 +23,9 @@ from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.designers import find_designer
 from w4s_gym.study.jobs import Failure, Job, run_jobs
 
-console = Console()
+console = Console(markup=False)
 if not console.is_terminal:
-    console = Console(width=110)  # tables in log files are not squeezed
+    console = Console(width=110, markup=False)  # tables in log files are not squeezed
 
 
 @dataclass(frozen=True)
@@ -168,9 +168,9 @@ def _prepare_policy(config: CompareConfig) -> None:
 
 def _progress() -> Progress:
     columns = (
-        TextColumn("{task.description:<18}"),
+        TextColumn("{task.description:<18}", markup=False),
         BarColumn(),
-        TextColumn("{task.fields[what]:<22}"),
+        TextColumn("{task.fields[what]:<22}", markup=False),
         TimeElapsedColumn(),
     )
     return Progress(*columns, console=console)

@@ -46,7 +46,7 @@ def doctor(require: Level = "L1", as_json: bool = False) -> int:
 
 
 def _show(report: IsolationReport, require: Level) -> None:
-    console = Console(width=max(100, Console().width), highlight=False)
+    console = Console(width=max(100, Console().width), highlight=False, markup=False)
     console.print(f"{platform.system()} {platform.release()}, {platform.machine()}")
     table = Table("layer", "holds", "what was tried, or what is missing", show_lines=True)
     for layer in report.layers:

@@ -69,7 +69,12 @@ def build_tiny(folder: Path, config: WarmStartConfig, progress: bool = False) ->
     losses = []
     threads = torch.get_num_threads()
     torch.set_num_threads(_THREADS)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[loss]}", markup=False),
+        TimeRemainingColumn(),
+    )
     try:
         with Progress(*columns, disable=not progress) as bar:
             task = bar.add_task("warm start of the tiny meta-agent (once)", loss="", total=len(batches))
