@@ -1,24 +1,28 @@
 """Reward-weighted regression on chat rows: loss = mean over rows of weight_i x mean token cross-entropy of target_i.
 
 Only the target's tokens carry loss. Rows are batched with left padding to the longest of the batch, similar lengths
-together, so that every target ends at the right edge and logits are computed for the targets' tail only.
+together, so that every target ends at the right edge and logits are computed for the targets' tail only. Rows that
+begin alike are packed where the model takes it, so that what they share is computed once (`packing.py`).
 `Regression.step` is the one place where RLAO and SFT take a gradient step.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from w4s_gym.algos.codec import Codec, EncodedRow
+from w4s_gym.algos.packing import Tree
 from w4s_gym.algos.policies.devices import has_fast_bfloat16
+from w4s_gym.algos.tree_attention import TreeAttention, takes_logits_to_keep
 from w4s_gym.errors import ConfigError
+
+P = TypeVar("P", EncodedRow, Tree)
 
 IGNORED = -100
 """Label of tokens without loss (prompt and padding)."""
@@ -35,6 +39,7 @@ class Regression:
         clip: float = 1.0,
         weight_decay: float = 0.0,
         tokens_per_pass: int = 4096,
+        packing: bool = True,
         bfloat16: bool | None = None,
     ) -> None:
         """Prepare to train the parameters of `model` that require a gradient (arguments: see `RegressionConfig`).
@@ -52,7 +57,8 @@ class Regression:
         self._optimizer = torch.optim.AdamW(self._parameters, lr=0.0, weight_decay=weight_decay)
         self._device = self._parameters[0].device
         self._autocast = has_fast_bfloat16(self._device) if bfloat16 is None else bfloat16
-        self._tail_logits = "logits_to_keep" in inspect.signature(_innermost(model).forward).parameters
+        self._tail_logits = takes_logits_to_keep(model)
+        self._packed = TreeAttention(model) if packing else None
 
     @property
     def steps(self) -> int:
@@ -60,23 +66,23 @@ class Regression:
         return max((int(state["step"]) for state in self._optimizer.state.values()), default=0)
 
     def step(self, batch: Sequence[EncodedRow], learning_rate: float) -> tuple[float, int]:
-        """Take one optimizer step; returns the loss and the number of padded tokens passed."""
+        """Take one optimizer step; returns the loss and the number of tokens computed (padding too)."""
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         self.model.train()
         self._optimizer.zero_grad(set_to_none=True)
         total, size = 0.0, 0
-        for part in _passes(batch, self._tokens_per_pass):
-            loss = self._weighted_sum(part) / len(batch)
+        for weighted_sum, computed in self._sums(batch):
+            loss = weighted_sum / len(batch)
             loss.backward()
             total += loss.item()
-            size += len(part) * max(row.length for row in part)
+            size += computed
         torch.nn.utils.clip_grad_norm_(self._parameters, self._clip)
         self._optimizer.step()
         return total, size
 
     def loss(self, rows: Sequence[EncodedRow]) -> torch.Tensor:
-        """Return the mean over rows of weight x mean token cross-entropy of the target, in one forward pass."""
+        """Return the mean over rows of weight x mean token cross-entropy of the target, in one pass, unpacked."""
         return self._weighted_sum(rows) / len(rows)
 
     def save(self, path: Path) -> None:
@@ -86,6 +92,21 @@ class Regression:
     def load(self, path: Path) -> None:
         """Read what `save` wrote."""
         self._optimizer.load_state_dict(torch.load(path, map_location=self._device, weights_only=True))
+
+    def _sums(self, batch: Sequence[EncodedRow]) -> Iterator[tuple[torch.Tensor, int]]:
+        """The forward passes of a step: the weighted sum over the rows of each, and its number of tokens."""
+        alone = list(batch)
+        if self._packed is not None:
+            trees, alone = self._packed.share_out(batch, self._tokens_per_pass)
+            for part in _passes(trees, self._tokens_per_pass):
+                with self._precision():
+                    weighted_sum = self._packed.weighted_sum(part)
+                yield weighted_sum, len(part) * max(tree.length for tree in part)
+        for rows in _passes(alone, self._tokens_per_pass):
+            yield self._weighted_sum(rows), len(rows) * max(row.length for row in rows)
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._autocast)
 
     def _weighted_sum(self, rows: Sequence[EncodedRow]) -> torch.Tensor:
         width = max(row.length for row in rows)
@@ -99,7 +120,7 @@ class Regression:
             labels[i, tail - len(row.target) :] = torch.tensor(row.target)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         options: dict[str, Any] = {"logits_to_keep": tail + 1} if self._tail_logits else {}
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._autocast):
+        with self._precision():
             logits = self.model(
                 input_ids=ids.to(self._device),
                 attention_mask=mask.to(self._device),
@@ -115,11 +136,6 @@ class Regression:
         lengths = torch.tensor([len(row.target) for row in rows], device=self._device)
         weights = torch.tensor([row.weight for row in rows], device=self._device)
         return (weights * losses.sum(1) / lengths).sum()
-
-
-def _innermost(model: torch.nn.Module) -> torch.nn.Module:
-    """The transformers model inside a peft wrapper, or the model itself."""
-    return model.get_base_model() if model.__class__.__module__.startswith("peft.") else model
 
 
 def with_mean_weight_1(rows: Sequence[EncodedRow]) -> list[EncodedRow]:
@@ -147,9 +163,9 @@ def grouped_batches(rows: Sequence[EncodedRow], size: int, random: Random) -> li
     return batches
 
 
-def _passes(batch: Sequence[EncodedRow], tokens: int) -> list[list[EncodedRow]]:
-    """Split a batch into forward passes of at most `tokens` padded tokens (a single longer row is a pass)."""
-    parts: list[list[EncodedRow]] = []
+def _passes(batch: Sequence[P], tokens: int) -> list[list[P]]:
+    """Split rows or tries into forward passes of at most `tokens` padded tokens (a single longer one is a pass)."""
+    parts: list[list[P]] = []
     for row in sorted(batch, key=lambda row: row.length):
         if parts and (len(parts[-1]) + 1) * row.length <= tokens:
             parts[-1].append(row)

@@ -230,3 +230,49 @@ def test_settings_that_cannot_be_used_are_refused(random_llm):
     agent.model.requires_grad_(False)
     with pytest.raises(ConfigError, match="trainable"):
         RLAO(agent, EXACT)
+
+
+def conversation(turns, action, weight):
+    """A later turn of one design episode: it begins with the words of the earlier ones."""
+    messages = [
+        {"role": "user", "content": "Design a workflow.\n" + "The seeds are these, and they score so much.\n" * 3}
+    ]
+    for turn in range(turns):
+        messages += [
+            {"role": "assistant", "content": f"agent.call_llm(task, samples={turn})"},
+            {"role": "user", "content": f"That scored 0.{turn}. Design a better one."},
+        ]
+    return WeightedText(tuple(messages), action, weight)
+
+
+ALIKE = [
+    *(conversation(turns, f"return vote({i})\n" * (1 + i), 0.5 + i) for turns in (0, 1, 2) for i in range(3)),
+    *ROWS,  # (and some that share nothing, or just the first token)
+]
+
+
+@pytest.mark.parametrize("lora_rank", [0, 2])
+@pytest.mark.parametrize("tokens_per_pass", [1, 200, 100_000])
+def test_a_step_on_packed_rows_has_the_loss_and_gradients_of_one_row_at_a_time(random_llm, tokens_per_pass, lora_rank):
+    config = replace(EXACT, tokens_per_pass=tokens_per_pass, clip=1e9)
+    fitted = trainer(random_llm, config, lora_rank=lora_rank)
+    if lora_rank:  # adapters begin at zero, where half of their gradients are zero, too
+        for parameter in fitted.policy.model.parameters():
+            parameter.data += 0.05 * parameter.requires_grad
+    rows = [fitted.policy.codec.encode(row) for row in ALIKE]
+    expected = reference_loss(fitted.policy, ALIKE)
+    expected.backward()
+    theirs = {n: p.grad.clone() for n, p in fitted.policy.model.named_parameters() if p.grad is not None}
+    loss, computed = fitted.regression.step(rows, 0.0)
+    assert loss == pytest.approx(expected.item(), abs=1e-5)
+    for name, parameter in fitted.policy.model.named_parameters():
+        if name in theirs:
+            assert torch.allclose(parameter.grad, theirs[name], atol=1e-5), name
+    if tokens_per_pass > 1:
+        assert computed < sum(row.length for row in rows)
+
+
+def test_packing_can_be_turned_off(random_llm):
+    fitted = trainer(random_llm, replace(EXACT, packing=False))
+    rows = [fitted.policy.codec.encode(row) for row in ALIKE]
+    assert fitted.regression.step(rows, 0.0)[1] >= sum(row.length for row in rows)

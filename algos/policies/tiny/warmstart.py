@@ -63,7 +63,7 @@ def build_tiny(folder: Path, config: WarmStartConfig, progress: bool = False) ->
     tokenizer = train_tokenizer(texts)
     model = make_model(tokenizer, config.seed)
     codec = Codec(tokenizer, tokenizer.eos_token_id)
-    regression = Regression(model, codec, clip=config.clip)
+    regression = Regression(model, codec, clip=config.clip, packing=False)
     order = Random(derive_seed(config.seed, 0))
     batches = grouped_batches([codec.encode(row) for row in rows], config.rows_per_step, order)
     losses = []
