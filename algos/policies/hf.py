@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +28,9 @@ from w4s_gym.algos.policies.devices import pick_device, pick_dtype
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.errors import ConfigError
 from w4s_gym.messages import Message
+
+_BASE_FILE = "base_model.json"
+"""Beside saved adapters: which weights they belong to."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,7 @@ class HFPolicy:
         self.codec = Codec(self.tokenizer, self.tokenizer.eos_token_id)
         self.context: int = base.config.get_text_config().max_position_embeddings
         self._ends = _end_tokens(base, self.tokenizer.eos_token_id)
+        self._base = _weights_hash(base) if self.config.lora_rank else ""
         self.model: Any = self._with_adapters(base).to(self.device)
         self.model.eval()
 
@@ -140,6 +146,8 @@ class HFPolicy:
         """Write weights (only the adapters of a LoRA policy) and tokenizer."""
         folder.mkdir(parents=True, exist_ok=True)
         self.model.save_pretrained(folder)
+        if self._base:
+            (folder / _BASE_FILE).write_text(json.dumps({"name": self.name, "weights": self._base}))
         self.tokenizer.save_pretrained(folder)
 
     def load(self, folder: Path) -> None:
@@ -153,16 +161,25 @@ class HFPolicy:
         file = folder / ("adapter_model.safetensors" if self.config.lora_rank else "model.safetensors")
         if not file.exists():
             raise ConfigError(f"expected weights that this policy saved; there is no file {file}")
+        if self._base and (folder / _BASE_FILE).exists():
+            base = json.loads((folder / _BASE_FILE).read_text())
+            if base["weights"] != self._base:
+                raise ConfigError(
+                    f"{file} holds adapters of another model: expected those of {self.name}, got those of "
+                    f"{base['name']}"
+                )
         weights = load_file(file)
-        if self.config.lora_rank:
-            from peft import set_peft_model_state_dict
+        try:
+            if self.config.lora_rank:
+                from peft import set_peft_model_state_dict
 
-            result = set_peft_model_state_dict(self.model, weights)
-            unexpected = list(result.unexpected_keys)
-        else:
-            result = self.model.load_state_dict(weights, strict=False)
-            self.model.tie_weights()
-            unexpected = list(result.unexpected_keys)
+                result = set_peft_model_state_dict(self.model, weights)
+            else:
+                result = self.model.load_state_dict(weights, strict=False)
+                self.model.tie_weights()
+        except RuntimeError as error:  # of torch: shapes that do not fit
+            raise ConfigError(f"{file} holds weights of another model: {str(error)[:300]}") from error
+        unexpected = list(result.unexpected_keys)
         if unexpected:
             raise ConfigError(f"{file} holds weights of another model, for instance {unexpected[:3]}")
 
@@ -247,6 +264,16 @@ class _GumbelNoise(LogitsProcessor):
         for row, generator in zip(noise, self._generators, strict=True):
             row.exponential_(generator=generator)
         return scores - noise.log().to(scores)
+
+
+def _weights_hash(model: Any) -> str:
+    """Hash of some weights of each layer: tells base models apart, whatever their folder and precision."""
+    digest = hashlib.sha256()
+    for name, parameter in model.named_parameters():
+        digest.update(f"{name} {tuple(parameter.shape)}".encode())
+        some = parameter.detach().flatten()[:64].to("cpu", torch.bfloat16)
+        digest.update(some.view(torch.int16).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _end_tokens(model: Any, eos_token_id: int) -> list[int]:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -141,3 +142,20 @@ def test_policies_that_cannot_be_made(spec, options, message, monkeypatch, tmp_p
 def test_the_package_of_policies_imports_no_large_library():
     code = "import sys, w4s_gym.algos; assert not {'torch', 'transformers', 'openai'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_adapters_know_their_base_whatever_its_folder_and_precision(random_llm, tmp_path):
+    import shutil
+
+    config = HFConfig(lora_rank=2, max_new_tokens=2)
+    HFPolicy(random_llm, config=config).save(tmp_path / "saved")
+    shutil.copytree(random_llm, tmp_path / "copy")
+    HFPolicy(tmp_path / "copy", config=replace(config, dtype="bfloat16")).load(tmp_path / "saved")
+    changed = HFPolicy(random_llm, config=HFConfig(max_new_tokens=2))
+    with torch.no_grad():
+        changed.model.model.layers[1].mlp.up_proj.weight += 0.1  # same shapes, other weights
+    changed.save(tmp_path / "changed")
+    with pytest.raises(ConfigError, match="adapters of another model"):
+        HFPolicy(tmp_path / "changed", config=config).load(tmp_path / "saved")
+    with pytest.raises(ConfigError, match="another model"):
+        HFPolicy(random_llm, config=replace(config, lora_rank=3)).load(tmp_path / "saved")
