@@ -28,8 +28,12 @@ class Oracle:
         self.batch = batch
         self.asked: list[tuple[int, int]] = []
         self.fail_at: set[int] = set()
+        self.greedy_repeats = False
         self.go = asyncio.Event()
         self.go.set()
+
+    def repeats(self, request: ChatRequest) -> bool:
+        return self.greedy_repeats and request.temperature == 0
 
     def batch_size(self) -> int:
         return self.batch
@@ -57,6 +61,26 @@ REQUEST = ChatRequest(messages=({"role": "user", "content": "hi"},))
 
 def texts(reply: ChatReply) -> list[str]:
     return [c.text for c in reply.completions]
+
+
+def test_a_reply_that_repeats_itself_is_asked_once_for_all_draws_and_samples_and_only_then(tmp_path, run):
+    inner = Oracle()
+    inner.greedy_repeats = True
+    cached = CachedExecutor(inner, tmp_path)
+    greedy = replace(REQUEST, temperature=0.0)
+
+    async def ask() -> list[ChatReply]:
+        requests = [replace(greedy, draw=1), replace(greedy, draw=2, n=3), replace(greedy, sample_index=4)]
+        return list(await asyncio.gather(*(cached.complete(request) for request in requests)))
+
+    replies = run(ask())
+    assert inner.asked == [(0, 1)]
+    assert [texts(reply) for reply in replies] == [["sample 0 of draw 0"] * n for n in (1, 3, 1)]
+    assert sum((reply.usage for reply in replies), Usage()).calls == 5
+    assert sum(reply.usage.dollars for reply in replies) == 0.5  # one was paid
+    run(cached.complete(replace(REQUEST, draw=1)))
+    run(cached.complete(replace(REQUEST, draw=2)))
+    assert len(inner.asked) == 3  # at other temperatures a draw is a fresh measurement
 
 
 def test_a_stored_reply_costs_nothing_but_still_tells_its_tokens(tmp_path, run):

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from w4s_gym.errors import ConfigError, ExecutorUnavailable, UnknownExecutor
-from w4s_gym.executors import ChatRequest, make_executor
+from w4s_gym.executors import ChatReply, ChatRequest, make_executor
 from w4s_gym.executors.local import LocalConfig
 from w4s_gym.models import find_model
 from w4s_gym.options import from_fields
@@ -137,9 +137,48 @@ def test_the_server_starts_again_after_a_crash_and_ends_with_close(run):
     assert gone(run(crash()))
 
 
+@real
+def test_a_server_killed_in_the_middle_of_an_evaluation_is_started_again_and_replies_the_same(run, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody is there: proxies are not for this machine's own server
+    requests = [
+        ChatRequest(({"role": "user", "content": f"Tell a story of {who}."},), max_tokens=60) for who in ("ann", "bob")
+    ]
+
+    async def ask(kill: bool) -> list[tuple]:
+        executor = make_executor("local:smollm2-135m", {"context": 512})
+        try:
+            waiting = asyncio.gather(*(executor.complete(request) for request in requests))
+            if kill:
+                while executor._server._process is None or executor._server._process._address is None:
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(0.3)
+                os.kill(executor._server.pid, signal.SIGKILL)
+            return [reply.completions for reply in await waiting]
+        finally:
+            await executor.close()
+
+    assert run(ask(True)) == run(ask(False))
+
+
+@real
+def test_greedy_replies_are_asked_once_for_all_draws(tmp_path, run):
+    executor = make_executor("local:smollm2-135m", {"context": 512, "cache_folder": str(tmp_path)})
+
+    async def ask() -> list[ChatReply]:
+        replies = [await executor.complete(expression_of(3, 4, draw=draw, n=2)) for draw in (1, 2)]
+        replies.append(await executor.complete(expression_of(3, 4, draw=3, temperature=0.1)))
+        await executor.close()
+        return replies
+
+    first, second, warm = run(ask())
+    assert first.completions == second.completions and len(set(first.completions)) == 1
+    assert (first.usage.cached_calls, second.usage.cached_calls, warm.usage.cached_calls) == (1, 2, 0)
+
+
 OWNER = """
 import asyncio, sys, time
-from w4s_gym.executors import ChatRequest, make_executor
+from w4s_gym.executors import ChatReply, ChatRequest, make_executor
 
 async def main():
     executor = make_executor("local:smollm2-135m", {"context": 512})

@@ -27,6 +27,10 @@ class Endpoint(MeteredExecutor, Protocol):
         """Return how many samples one exchange may bring, as far as is known."""
         ...
 
+    def repeats(self, request: ChatRequest) -> bool:
+        """Return whether the reply is the same in every draw and for every sample index, so that one is enough."""
+        ...
+
     async def ask(self, request: ChatRequest) -> ChatReply:
         """Make one exchange: at least one and at most `request.n` samples, the first ones.
 

@@ -130,6 +130,13 @@ class CachedExecutor:
             ExecutorUnavailable: `inner` could not answer; samples that it did answer are stored and charged.
             RequestRefused: the endpoint refuses this request.
         """
+        if not self.inner.repeats(request):
+            return await self._complete(request)
+        reply = await self._complete(replace(request, n=1, draw=0, sample_index=0))
+        again = split_reply(reply)[0].usage
+        return ChatReply(reply.completions * request.n, sum([again] * (request.n - 1), reply.usage))
+
+    async def _complete(self, request: ChatRequest) -> ChatReply:
         pending = _in_flight.setdefault(asyncio.get_running_loop(), {})
         found: dict[int, Sample] = {}
         paid = Usage()

@@ -108,6 +108,10 @@ class LocalExecutor:
         """Return 1: each sample has its own seed."""
         return 1
 
+    def repeats(self, request: ChatRequest) -> bool:
+        """Return whether the temperature is 0: the seed has no influence then."""
+        return request.temperature == 0
+
     def most(self, request: ChatRequest) -> tuple[int, float | None]:
         """Return upper estimates of (tokens, US dollars): it costs nothing."""
         return request.n * most_tokens(self._limited(request)), 0.0
@@ -156,7 +160,8 @@ class LocalExecutor:
                         "price": {"input": 0.0, "output": 0.0},
                         "capabilities": {"n": False, "seed": True, "json_schema": True, "max_tokens": True},
                         "context_window": self.config.context,
-                        "concurrency": self.config.parallel,
+                        "concurrency": 2 * self.config.parallel,  # a slot that gets free finds the next request waiting
+                        "attempts": 3,  # a server that has ended does not come back by itself: `LlamaServer` starts it
                         "attempt_seconds": self.config.attempt_seconds,
                         "call_seconds": self.config.attempt_seconds,
                     },

@@ -79,6 +79,10 @@ class OpenAIExecutor:
         """Return how many samples one exchange may bring, as far as is known."""
         return 1 if self._dialect.takes("n") is False else _MOST_SAMPLES
 
+    def repeats(self, request: ChatRequest) -> bool:
+        """Return False: endpoints do not repeat themselves reliably, not even at temperature 0."""
+        return False
+
     def most(self, request: ChatRequest) -> tuple[int, float | None]:
         """Return upper estimates of (tokens, US dollars) of a request."""
         tokens = request.n * most_tokens(request)
