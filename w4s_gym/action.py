@@ -88,7 +88,7 @@ def format_action(analysis: str, workflow: str) -> str:
 def _problem(text: str) -> str:
     found = [block for block in fences.blocks(text) if block.language in fences.PYTHON]
     if found and not found[-1].closed and not any(block.closed for block in found):
-        return "the ```python block is not closed, and what it holds is no complete program that defines `solver`"
+        return "the ```python block is not closed; end it with a line of three backticks"
     if found:
         return "no ```python block defines a function `solver(agent, task)`"
     return "there is no ```python block; expected complete Python code that defines `solver(agent, task)`"
