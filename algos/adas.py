@@ -8,7 +8,6 @@ published tables take the archive's maximum test score).
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 from w4s_gym.action import parse_action
 from w4s_gym.algos.base import Algorithm, Batch
 from w4s_gym.algos.policies.base import Policy, Sample
-from w4s_gym.algos.search import answer_kind, compact_request, first_error, ran, search_row
+from w4s_gym.algos.search import answer_kind, compact_request, first_error, labelled_line, ran, search_row
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.algos.trajectory import Row
 from w4s_gym.env import WorkflowDesignEnv
@@ -271,8 +270,7 @@ class Adas(Algorithm):
 
 
 def _name_of(analysis: str) -> str:
-    found = re.search(r"^\W*Name\W*:\s*(.+?)\s*$", analysis, re.MULTILINE)
-    return found.group(1).strip("*` ")[:80] if found else ""
+    return (labelled_line(analysis, "Name") or "").strip("*` ")[:80]
 
 
 def _failure(problem: str, evaluation: Evaluation | None) -> ErrorReport:

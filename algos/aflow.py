@@ -18,7 +18,7 @@ from w4s_gym.action import ParsedAction, parse_action
 from w4s_gym.algos.aflow_operators import DESCRIPTION, with_operators, without_operators
 from w4s_gym.algos.base import Algorithm, Batch
 from w4s_gym.algos.policies.base import Policy
-from w4s_gym.algos.search import answer_kind, compact_request, failure_log, search_row
+from w4s_gym.algos.search import answer_kind, compact_request, failure_log, labelled_line, search_row
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.algos.trajectory import Row
 from w4s_gym.env import WorkflowDesignEnv
@@ -268,9 +268,9 @@ class AFlow(Algorithm):
 
 def _modification(parsed: ParsedAction) -> str:
     """Return what the meta-agent says it changed: the marked line, else the last line of its analysis."""
-    found = re.search(r"^\W*Modification\W*:\s*(.+?)\s*$", parsed.analysis, re.MULTILINE)
+    found = labelled_line(parsed.analysis, "Modification")
     lines = [line.strip() for line in parsed.analysis.splitlines() if line.strip()]
-    return (found.group(1) if found else lines[-1] if lines else "(not said)")[:300]
+    return (found if found else lines[-1] if lines else "(not said)")[:300]
 
 
 def _normal(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
@@ -28,9 +29,26 @@ def first_error(evaluation: Evaluation) -> ErrorReport | None:
     return next((r.error for r in evaluation.scored if r.status != "ok" and r.error is not None), None)
 
 
+_WORDS = re.compile(r"\w+")
+
+
 def ran(evaluation: Evaluation) -> bool:
     """Whether the workflow returned an answer on at least one item."""
     return any(r.status == "ok" for r in evaluation.items)
+
+
+def labelled_line(text: str, label: str) -> str | None:
+    """Return what stands behind `label:` at the start of a line, Markdown around the label aside; None without one.
+
+    Read line by line, as a meta-agent's text may be long and strange. Behind a bare label the next line counts.
+    """
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        head, colon, rest = line.partition(":")
+        if colon and len(head) < len(label) + 40 and _WORDS.findall(head) == [label]:
+            following = (after for after in [rest, *lines[number + 1 :]] if after.strip())
+            return next(following, "").strip() or None
+    return None
 
 
 def failure_log(env: WorkflowDesignEnv, evaluation: Evaluation, count: int, random: Random) -> str:

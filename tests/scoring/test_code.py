@@ -3,6 +3,8 @@
 import asyncio
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from w4s_gym.benchmark import Item
 from w4s_gym.errors import SandboxUnavailable
@@ -113,10 +115,51 @@ def test_public_job_runs_the_public_examples_only(sandbox):
     assert asyncio.run(sandbox.run_tests(public_job(ITEM, "def double(xs):\n    return 1\n"))).status == "error"
 
 
-def test_extraction_is_fast_on_a_megabyte_of_fences():
-    import time
+INNER = (
+    'def double(xs):\n    """Double.\n\n    ```\n    double([1])\n    ```\n    """\n    return [x + x for x in xs]\n'
+)
 
-    text = "```\n" * 250_000
-    start = time.process_time()
-    extract_program(text[:LONGEST_PROGRAM], "f")
-    assert time.process_time() - start < 1.0
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"~~~python\n{FULL}~~~",
+        f'```python title="double.py"\n{FULL}```'.replace("\n", "\r\n"),
+        f"It is\n```python\n{FULL}",
+        f"```python\n{FULL}```\nBroken:\n```python\ndef double(xs:\n```",
+        f"<think>\n```python\ndef double(xs): ...\n```\n</think>\n```python\n{FULL}```",
+        f"1. Like so:\n   ```python\n   {FULL.replace(chr(10), chr(10) + '   ')}\n   ```",
+        f"```python\n{INNER}```",
+        INNER,
+        f"Only the body:\n```python\n{ITEM.gold}```\nUse:\n```bash\nrun\n```",
+    ],
+)
+def test_forms_in_which_models_write_a_program_pass(grade, answer):
+    assert grade(answer) == 1.0
+
+
+PIECES = [
+    "```",
+    "~~~",
+    "python",
+    "\n",
+    "def double(xs):",
+    " ",
+    "    return 1",
+    '"""',
+    "<think>",
+    "</think>",
+    "(",
+    "\x00",
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(PIECES)).map("".join))
+def test_any_answer_gives_one_source_of_it(answer):
+    assert len(extract_program(answer, "double", PROMPT)) <= len(answer)
+
+
+@pytest.mark.parametrize("unit", ["```\n", "```python\ndef f(\n", "```" + " " * 97, "def f(): 1\n", "~~~\n```\n"])
+def test_work_grows_with_the_length(unit, growth):
+    assert growth(lambda text: extract_program(text, "f"), unit, length=LONGEST_PROGRAM // 4) < 9
