@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -103,7 +103,7 @@ def _guess_keys(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_QUOTED_KEY.findall(text)))[:8] or ("answer",)
 
 
-def _examples(turns: list[Mapping[str, str]], model: ItemModel) -> int:
+def _examples(turns: Sequence[Mapping[str, str]], model: ItemModel) -> int:
     """Count pairs of a user turn without this question and an assistant turn, before the question comes."""
     count = 0
     for asked, replied in pairwise(turns):
