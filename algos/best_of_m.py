@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from w4s_gym.algos.base import Algorithm, Batch
-from w4s_gym.algos.policies.base import Policy
+from w4s_gym.algos.policies.base import Policy, write_candidates
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.algos.trajectory import Row
 from w4s_gym.env import WorkflowDesignEnv
@@ -150,7 +150,8 @@ def roll_out(env: WorkflowDesignEnv, policy: Policy, *, m: int, seed: int, run: 
     Returns:
         The rows; the best workflow of this episode; `reward` and `accuracy` (means over candidates; a skipped one
         counts 0, one that could not be measured is left out), `runnable` (share of first attempts that passed the
-        self-test), `candidates` and `masked` (could not be measured).
+        self-test), `candidates`, `masked` (could not be measured) and `copies` (texts sent back as copies of a
+        workflow that the state shows, where the environment does that).
     """
     env.reset(seed=seed)
     rows: list[Row] = []
@@ -159,7 +160,7 @@ def roll_out(env: WorkflowDesignEnv, policy: Policy, *, m: int, seed: int, run: 
     while not over:
         turn = env.state.turn
         writer = _Writer(policy, derive_seed("rollout", seed, turn))
-        actions = writer.write([env.messages], m)
+        actions = writer.write([env.candidate_messages(m)])
         candidates, chosen, (_, _, terminated, truncated, _) = env.step_best_of(actions, writer.repair)
         over = terminated or truncated
         tried += candidates
@@ -177,17 +178,17 @@ class _Writer:
         self._calls = 0
         self.truncated: set[str] = set()
 
-    def write(self, conversations: Sequence[Sequence[Message]], m: int) -> list[str]:
-        """Return `m` texts for each conversation, one conversation after the other."""
+    def write(self, states: Sequence[Sequence[Sequence[Message]]]) -> list[str]:
+        """Return one text for each candidate's conversation, one state after the other."""
         seed = derive_seed(self._seed, self._calls)
         self._calls += 1
-        samples = [s for group in self._policy.sample(conversations, m, seed) for s in group]
+        samples = [s for group in write_candidates(self._policy, states, seed) for s in group]
         self.truncated |= {s.text for s in samples if s.truncated}
         return [s.text for s in samples]
 
     def repair(self, conversations: list[list[Message]]) -> list[str]:
         """Return one text for each conversation that ends with a repair request."""
-        return self.write(conversations, 1)
+        return self.write([[conversation] for conversation in conversations])
 
 
 def _rows(
@@ -232,4 +233,5 @@ def _figures(candidates: Sequence[Candidate]) -> dict[str, float]:
         "runnable": sum(c.status == "evaluated" and c.repairs == 0 for c in measured) / count,
         "candidates": float(len(candidates)),
         "masked": float(len(candidates) - len(measured)),
+        "copies": float(sum(c.copies for c in candidates)),
     }

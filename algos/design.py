@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from w4s_gym.algos.policies.base import Policy
+from w4s_gym.algos.policies.base import Policy, write_candidates
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.candidates import best_candidate
 from w4s_gym.env import WorkflowDesignEnv
-from w4s_gym.executors.base import Usage
 from w4s_gym.messages import Message
 from w4s_gym.results import Candidate
+from w4s_gym.usage import Usage
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,17 @@ def design_episodes(
     paths: list[list[Candidate]] = [[] for _ in range(episodes)]
     for turn in range(turns):
         groups = _by_state(env, seed, paths)
-        going = [(chat, episode) for chat, group in groups.items() for episode in group]
+        going = [episode for group in groups for episode in group]
+        chats: list[list[list[Message]]] = []
+        for group in groups:
+            _replay(env, seed, paths[group[0]])
+            together = env.candidate_messages(len(group) * candidates)
+            chats += [together[i * candidates : (i + 1) * candidates] for i in range(len(group))]
         sampling_seed = derive_seed("design", seed, turn)
-        written = policy.sample([_messages(chat) for chat, _ in going], candidates, sampling_seed)
-        texts = {
-            episode: [sample.text for sample in samples] for (_, episode), samples in zip(going, written, strict=True)
-        }
+        written = write_candidates(policy, chats, sampling_seed) if going else []
+        texts = {episode: [s.text for s in samples] for episode, samples in zip(going, written, strict=True)}
         tried: dict[int, list[Candidate]] = {}
-        for group in groups.values():
+        for group in groups:
             # The first episode of the group stands for all: same chat, same state.
             _replay(env, seed, paths[group[0]])
             measured = env.evaluate_candidates([text for episode in group for text in texts[episode]])
@@ -104,23 +107,16 @@ def _repair_all(
             tried[episode][i] = env.evaluate_candidates([samples[0].text])[0]
 
 
-def _by_state(env: WorkflowDesignEnv, seed: int, paths: Sequence[Sequence[Candidate]]) -> dict[_Chat, list[int]]:
+def _by_state(env: WorkflowDesignEnv, seed: int, paths: Sequence[Sequence[Candidate]]) -> list[list[int]]:
     """Group the episodes that go on by the chat they are in."""
-    groups: dict[_Chat, list[int]] = {}
+    groups: dict[tuple[tuple[str, str], ...], list[int]] = {}
     for episode, path in enumerate(paths):
         if any(candidate.status == "infrastructure" for candidate in path):
             continue
         _replay(env, seed, path)
         chat = tuple((message["role"], message["content"]) for message in env.messages)
         groups.setdefault(chat, []).append(episode)
-    return groups
-
-
-_Chat = tuple[tuple[str, str], ...]
-
-
-def _messages(chat: _Chat) -> list[Message]:
-    return [{"role": role, "content": content} for role, content in chat]
+    return list(groups.values())
 
 
 def _replay(env: WorkflowDesignEnv, seed: int, path: Sequence[Candidate]) -> None:

@@ -261,7 +261,7 @@ def test_journal_has_every_evaluation(toy_env, right_in, tmp_path):
     ("options", "words"),
     [
         ({"max_turns": 0}, "max_turns"),
-        ({"prompt_style": "short"}, "'full', 'compact'; got 'short'"),
+        ({"prompt_style": "short"}, "'compact', 'guided'; got 'short'"),
         ({"reward": {"tier": 1}}, "kind, floor"),
         ({"limits": {"cpu": 1}}, "known fields"),
         ({"budget": {"euros": 1}}, "calls, tokens, dollars"),

@@ -25,13 +25,13 @@ FLOORS = (
     {"evaluation"},
     {"agent"},
     {"episode", "prompts"},
-    {"ledger", "feedback", "info", "render", "spaces"},
+    {"ledger", "feedback", "guided", "info", "render", "spaces"},
     {"envs", "action"},
     {"executors", "state", "data", "registration", "scoring", "splits", "workflows"},
     {"benchmark", "results", "json_reply", "reply_format"},
     {"sandbox", "options", "journal", "racing", "reward", "models"},
-    {"errors"},
-    {"usage", "messages", "quoting", "shares", "cache_folder", "checksum", "_loop"},
+    {"errors", "drawn_requests"},
+    {"usage", "messages", "quoting", "shares", "cache_folder", "checksum", "normal_form", "_loop"},
 )
 """From the top: a module may import those of lower floors, and of its own as long as that closes no circle."""
 

@@ -8,45 +8,34 @@ from dataclasses import replace
 from typing import Any
 
 from w4s_gym.action import parse_action
+from w4s_gym.config import EnvConfig
 from w4s_gym.episode import Episode
 from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable
 from w4s_gym.measure import Measurer, evaluation_view
 from w4s_gym.messages import Message
-from w4s_gym.prompts import PromptStyle, repair_message
+from w4s_gym.normal_form import normal_form
+from w4s_gym.prompts import repair_message
 from w4s_gym.racing import Race
 from w4s_gym.results import Candidate, Evaluation
-from w4s_gym.reward import RewardRule
 from w4s_gym.sandbox.types import ErrorReport
-from w4s_gym.state import DesignState
+from w4s_gym.state import Attempt, DesignState
 from w4s_gym.usage import Usage
 
 
 class CandidateTrials:
     """Tries actions in a state without advancing it."""
 
-    def __init__(
-        self, measurer: Measurer, reward_rule: RewardRule, style: PromptStyle, max_repairs: int, self_test: bool
-    ) -> None:
-        """Keep the parts.
-
-        Args:
-            measurer: runs self-tests and validation.
-            reward_rule: what a measured candidate earns.
-            style: prompt style of repair requests.
-            max_repairs: repairs of one action before it is skipped.
-            self_test: run a new workflow on one sample before it is measured.
-        """
+    def __init__(self, measurer: Measurer, config: EnvConfig) -> None:
+        """Keep what runs self-tests and validation, and the environment's options."""
         self._measurer = measurer
-        self._reward_rule = reward_rule
-        self._style = style
-        self._max_repairs = max_repairs
-        self._self_test = self_test
+        self._config = config
+        self._must_ask = config.prompt_style == "guided" if config.must_ask is None else config.must_ask
 
     async def try_all(
         self,
         actions: Sequence[str],
         earlier: Sequence[Candidate | None],
-        chat: Sequence[Message],
+        chats: Sequence[Sequence[Message]],
         state: DesignState,
         episode: Episode,
         race: Race | None,
@@ -56,35 +45,41 @@ class CandidateTrials:
         Args:
             actions: texts of the actions.
             earlier: for each action the failed candidate that it repairs, or None.
-            chat: chat messages that first attempts answer.
+            chats: for each action the chat messages that it answers as a first attempt.
             state: the state they are tried in.
             episode: draw and account.
             race: ends the validation of candidates that can hardly earn a reward, if there is one.
         """
+        shown = {normal_form(a.workflow): a for a in state.history} if self._config.reject_copies else {}
 
-        async def attempt(action: str, before: Candidate | None) -> Candidate:
+        async def attempt(action: str, before: Candidate | None, chat: Sequence[Message]) -> Candidate:
             seen = tuple(self.repair_chat(before) if before else (dict(m) for m in chat))
             candidate = Candidate(
                 action,
                 "evaluated",
                 repairs=before.repairs + 1 if before else 0,
                 attempts=(*(before.attempts if before else ()), (seen, action)),
+                copies=before.copies if before else 0,
                 usage=before.usage if before else Usage(),
             )
             parsed = await asyncio.to_thread(parse_action, action)
             if parsed.workflow is None:
                 return self._failed(candidate, ErrorReport("NoWorkflow", parsed.problem))
-            trial = await self._measurer.try_workflow(parsed.workflow, self._self_test, episode, race)
-            candidate = replace(
-                candidate, workflow=parsed.workflow, evaluation=trial.evaluation, usage=candidate.usage + trial.usage
+            candidate = replace(candidate, workflow=parsed.workflow)
+            copied = shown.get(normal_form(parsed.workflow)) if shown else None
+            if copied is not None:
+                return self._copy(candidate, copied, state)
+            trial = await self._measurer.try_workflow(
+                parsed.workflow, self._config.self_test, episode, race, self._must_ask
             )
+            candidate = replace(candidate, evaluation=trial.evaluation, usage=candidate.usage + trial.usage)
             if trial.evaluation is not None:
                 return self._rewarded(candidate, trial.evaluation, state)
             if trial.infrastructure:
                 return replace(candidate, status="infrastructure", error=trial.error)
             return self._failed(candidate, trial.error or ErrorReport("error", "the self-test failed"))
 
-        return list(await asyncio.gather(*(attempt(a, b) for a, b in zip(actions, earlier, strict=True))))
+        return list(await asyncio.gather(*(attempt(a, b, c) for a, b, c in zip(actions, earlier, chats, strict=True))))
 
     async def complete(self, candidate: Candidate, state: DesignState, episode: Episode) -> Candidate:
         """Run the items that racing left out: a state's own workflow is measured on all of them."""
@@ -105,11 +100,11 @@ class CandidateTrials:
         """Chat that ends with the request to repair a failed candidate."""
         assert candidate.error is not None
         chat, action = candidate.attempts[-1]
-        request = repair_message(candidate.error, candidate.repairs_left, self._style)
+        request = repair_message(candidate.error, candidate.repairs_left, self._config.prompt_style)
         return [*(dict(m) for m in chat), {"role": "assistant", "content": action}, request]
 
     def _rewarded(self, candidate: Candidate, evaluation: Evaluation, state: DesignState) -> Candidate:
-        accuracy, rule = evaluation.accuracy, self._reward_rule
+        accuracy, rule = evaluation.accuracy, self._config.reward
         return replace(
             candidate,
             evaluation=evaluation,
@@ -117,11 +112,19 @@ class CandidateTrials:
             new_best=rule.is_new_best(accuracy, state.best),
         )
 
+    def _copy(self, candidate: Candidate, shown: Attempt, state: DesignState) -> Candidate:
+        """Send back a copy of what was measured before; in the end it earns what that workflow would earn again."""
+        error = ErrorReport("Copy", f"it is the same program as {shown.name.removeprefix('seed ')!r}; change it")
+        candidate = self._failed(replace(candidate, copies=candidate.copies + 1), error)
+        if candidate.status == "needs_repair" or shown.accuracy is None:
+            return candidate
+        return replace(candidate, reward=self._config.reward(shown.accuracy, state.best, state.accuracy))
+
     def _failed(self, candidate: Candidate, error: ErrorReport) -> Candidate:
-        left = self._max_repairs - candidate.repairs
+        left = self._config.max_repairs - candidate.repairs
         if left > 0:
             return replace(candidate, status="needs_repair", error=error, repairs_left=left)
-        return replace(candidate, status="skipped", error=error, reward=self._reward_rule.failure)
+        return replace(candidate, status="skipped", error=error, reward=self._config.reward.failure)
 
 
 def best_candidate(candidates: Sequence[Candidate]) -> int:

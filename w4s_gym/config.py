@@ -39,7 +39,16 @@ class EnvConfig:
     feedback_cases: int = 5
     """Number of failed validation items shown after a turn; 0 shows none."""
     prompt_style: PromptStyle = "full"
-    """`full` or `compact` (for meta-agents with a small context)."""
+    """`full` as published, `compact` (for meta-agents with a small context), or `guided` (for weak meta-agents, which
+    take shown questions for their own task)."""
+    requests: bool = False
+    """Each candidate of a state is asked to change another thing, drawn blindly; see `drawn_requests`."""
+    must_ask: bool | None = None
+    """A workflow that passes its self-test without asking the executor is sent back for a repair, like one that
+    raises. None: with the prompt style `guided` only."""
+    reject_copies: bool = False
+    """A workflow that the state shows already, but for layout, comments and docstrings, is sent back for a repair
+    instead of being measured again; it costs no calls."""
     reward: RewardRule = RewardRule()
     """Which reward an accepted workflow earns."""
     seed_workflows: tuple[str, ...] | None = None

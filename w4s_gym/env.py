@@ -13,6 +13,7 @@ from w4s_gym.action import clean_action
 from w4s_gym.benchmark import get_benchmark
 from w4s_gym.candidates import best_candidate, candidate_view
 from w4s_gym.config import EnvConfig
+from w4s_gym.drawn_requests import draw_requests, with_request
 from w4s_gym.episode import Episode
 from w4s_gym.errors import ConfigError, ProtocolError
 from w4s_gym.executors import Executor
@@ -125,8 +126,8 @@ class WorkflowDesignEnv(gym.Env[str, str]):
 
     @property
     def messages(self) -> list[Message]:
-        """Chat messages of the next decision."""
-        return [dict(m) for m in self._chat]
+        """Chat messages of the next decision: those of its first candidate."""
+        return self.candidate_messages(1)[0]
 
     @property
     def saving(self) -> Saving:
@@ -179,7 +180,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         )
         if self.render_mode == "human":
             self.render()
-        return render_text(self._chat), self._info(None)
+        return render_text(self.messages), self._info(None)
 
     def step(self, action: str) -> Transition:
         """Try one action; see the class for what happens when its workflow fails."""
@@ -203,11 +204,24 @@ class WorkflowDesignEnv(gym.Env[str, str]):
 
     # ---- candidates: try without advancing, then advance --------------------------------------------------------
 
+    def candidate_messages(self, count: int) -> list[list[Message]]:
+        """Chat messages for each of `count` candidates of the current state.
+
+        They are the same for all, unless the option `requests` asks each candidate to change another thing. The
+        requests depend on the episode's draw and the turn only; a larger count adds further ones. A candidate that
+        waits for its repair has no siblings.
+        """
+        chats = [[dict(m) for m in self._chat] for _ in range(count)]
+        if not self.config.requests or self._pending is not None:
+            return chats
+        requests = draw_requests(count, f"{self._episode.draw}/{self.state.turn}", self.state.card.is_code)
+        return [with_request(chat, request) for chat, request in zip(chats, requests, strict=True)]
+
     def evaluate_candidates(self, actions: Sequence[str], repair: Repair | None = None) -> list[Candidate]:
         """Try several actions in the current state, all in flight together; the state does not advance.
 
         Args:
-            actions: the candidates' texts.
+            actions: the candidates' texts, in the order of `candidate_messages`.
             repair: asked for repairs of the candidates that fail their self-test, at most `max_repairs` times; without
                 it such a candidate has the status `needs_repair`.
 
@@ -263,7 +277,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             )
             if self.render_mode == "human":
                 self.render()
-        return render_text(self._chat), float(candidate.reward or 0.0), terminated, truncated, self._info(candidate)
+        return render_text(self.messages), float(candidate.reward or 0.0), terminated, truncated, self._info(candidate)
 
     def step_best_of(
         self, actions: Sequence[str], repair: Repair | None = None
@@ -337,7 +351,8 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         return None if rule is None else self._parts.measurer.race(self.state.workflow, self._episode.draw, rule)
 
     def _try(self, actions: Sequence[str], earlier: Sequence[Candidate | None], race: Race | None) -> list[Candidate]:
-        return run_sync(self._parts.trials.try_all(actions, earlier, self._chat, self.state, self._episode, race))
+        chats = self.candidate_messages(len(actions))
+        return run_sync(self._parts.trials.try_all(actions, earlier, chats, self.state, self._episode, race))
 
     def _completed(self, candidate: Candidate) -> Candidate:
         return run_sync(self._parts.trials.complete(candidate, self.state, self._episode))

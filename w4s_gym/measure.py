@@ -35,6 +35,13 @@ class Trial:
     usage: Usage = field(default_factory=Usage)
 
 
+_NO_CALL = ErrorReport(
+    "NoCall",
+    "solver answered without asking the executor; pass `task` to agent.call_llm or agent.call_json_format_llm and take "
+    "the answer out of the reply",
+)
+
+
 class Measurer:
     """Measures workflows on the validation and test items of one split."""
 
@@ -98,7 +105,9 @@ class Measurer:
             results.append(result)
         return results
 
-    async def try_workflow(self, source: str, self_test: bool, episode: Episode, race: Race | None = None) -> Trial:
+    async def try_workflow(
+        self, source: str, self_test: bool, episode: Episode, race: Race | None = None, must_ask: bool = False
+    ) -> Trial:
         """Run the one-sample self-test, then validation; never raises for what the workflow or the endpoint does.
 
         Args:
@@ -106,6 +115,7 @@ class Measurer:
             self_test: whether one sample runs first.
             episode: draw and account; results kept in memory are charged to it as cached calls.
             race: rule that may end validation early.
+            must_ask: fail a workflow that passes its self-test without a call to the executor.
         """
         draw = episode.draw
         key = (digest(source), draw)
@@ -125,6 +135,8 @@ class Measurer:
                     self._samples[key] = sample
                     if sample.status not in ("ok", "budget"):
                         return Trial(error=sample.error, usage=sample.usage)
+                    if must_ask and sample.usage.calls == 0:
+                        return Trial(error=_NO_CALL, usage=sample.usage)
                 known = self._partial.get(key, {} if sample is None else {0: sample})
                 charge_again(episode.ledger, sum((r.usage for r in self._partial.get(key, {}).values()), Usage()))
                 items = self._split.validation

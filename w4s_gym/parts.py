@@ -105,7 +105,7 @@ class Parts:
     def trials(self) -> CandidateTrials:
         """Makes candidates of actions."""
         config = self._config
-        return CandidateTrials(self.measurer, config.reward, config.prompt_style, config.max_repairs, config.self_test)
+        return CandidateTrials(self.measurer, config)
 
     @cached_property
     def _journal(self) -> Journal | None:

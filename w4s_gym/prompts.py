@@ -1,10 +1,11 @@
-"""Observation text: the chat messages a meta-agent sees, in a full and in a compact style."""
+"""Observation text: the chat messages a meta-agent sees, in a full, a compact and a guided style."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
 
+from w4s_gym import guided
 from w4s_gym.feedback import list_cases
 from w4s_gym.messages import Message
 from w4s_gym.quoting import one_line
@@ -15,7 +16,7 @@ from w4s_gym.state import Attempt, DesignState, TaskCard
 ERROR_CHARS = 800
 """Most characters of an error in a prompt: its message is at most 500."""
 
-PromptStyle = Literal["full", "compact"]
+PromptStyle = Literal["full", "compact", "guided"]
 
 _API = """\
 A workflow is complete Python code that defines `solver(agent, task)`{entry} and returns a dict whose "answer"
@@ -40,6 +41,11 @@ def opening_messages(state: DesignState, style: PromptStyle) -> list[Message]:
     """Messages that start a window of turns: task, API, earlier results, current workflow, failures."""
     if style == "compact":
         return [{"role": "user", "content": _compact_opening(state)}]
+    if style == "guided":
+        return [
+            {"role": "system", "content": guided.system_text(state.card)},
+            {"role": "user", "content": guided.opening_text(state)},
+        ]
     return [
         {"role": "system", "content": _system(state.card)},
         {"role": "user", "content": _full_opening(state)},
@@ -61,6 +67,8 @@ def feedback_message(
     if style == "compact":
         result = "failed" if attempt.accuracy is None else f"{attempt.accuracy:.3f} {_trend(attempt.accuracy, before)}"
         return {"role": "user", "content": f"result {result}\n{_compact_status(state)}"}
+    if style == "guided":
+        return {"role": "user", "content": guided.feedback_text(state, attempt, before, notes)}
     if attempt.accuracy is None:
         text = (
             "That workflow still failed its one-sample test after all repairs and was skipped. "
@@ -79,6 +87,8 @@ def repair_message(error: ErrorReport, repairs_left: int, style: PromptStyle) ->
     """Message that asks for a repair of the workflow just written."""
     if style == "compact":
         return {"role": "user", "content": f"error {one_line(error.text(), ERROR_CHARS)}\nrepair"}
+    if style == "guided":
+        return {"role": "user", "content": guided.repair_text(error)}
     where = f"\nFailing line {error.line}: {one_line(error.source_line.strip())}" if error.line else ""
     what = one_line(f"{error.kind}: {error.message}", ERROR_CHARS)
     return {

@@ -93,6 +93,8 @@ class Candidate:
     """Number of repairs that led to this action."""
     repairs_left: int = 0
     """Number of repairs that are still allowed; 0 unless the status is `needs_repair`."""
+    copies: int = 0
+    """How many of the attempts were sent back as copies of a workflow that the state shows."""
     attempts: tuple[tuple[tuple[dict[str, str], ...], str], ...] = ()
     """What the policy wrote on the way, oldest first: (messages it saw, text it wrote), this action last."""
     usage: Usage = field(default_factory=Usage)

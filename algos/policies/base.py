@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from w4s_gym.algos.codec import Codec
 from w4s_gym.errors import ConfigError
 from w4s_gym.messages import Message
+from w4s_gym.prompts import PromptStyle
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Policy(Protocol):
 
     name: str
     """The string that made it: `tiny`, `hf:<name or folder>`, `openai:<model>`, ..."""
-    prompt_style: Literal["full", "compact"]
+    prompt_style: PromptStyle
     """Which observation it wants (`prompt_style` of the environment)."""
 
     def sample(self, conversations: Sequence[Sequence[Message]], m: int, seed: int) -> list[list[Sample]]:
@@ -43,6 +44,25 @@ class Policy(Protocol):
             One list of `m` samples per conversation, in order. Equal conversations get independent samples.
         """
         ...
+
+
+def write_candidates(policy: Policy, states: Sequence[Sequence[Sequence[Message]]], seed: int) -> list[list[Sample]]:
+    """Write one text for each candidate of several states.
+
+    Args:
+        policy: who writes.
+        states: for each state one conversation per candidate, as many for all. Where the candidates of every state
+            share theirs, the policy is asked for several samples of it.
+        seed: fixes the samples.
+    """
+    counts = {len(chats) for chats in states}
+    if len(counts) != 1:
+        raise ValueError(f"expected as many candidates in every state; got {sorted(counts)}")
+    (count,) = counts
+    if all(chat == chats[0] for chats in states for chat in chats):
+        return policy.sample([chats[0] for chats in states], count, seed)
+    written = [samples[0] for samples in policy.sample([chat for chats in states for chat in chats], 1, seed)]
+    return [written[start : start + count] for start in range(0, len(written), count)]
 
 
 @runtime_checkable

@@ -17,6 +17,7 @@ from transformers import (
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
+    MinPLogitsWarper,
     TemperatureLogitsWarper,
     TopPLogitsWarper,
 )
@@ -25,9 +26,11 @@ from transformers.utils import logging
 from w4s_gym.algos.codec import PLAIN_CHAT_TEMPLATE, Codec
 from w4s_gym.algos.policies.base import Sample
 from w4s_gym.algos.policies.devices import pick_device, pick_dtype
+from w4s_gym.algos.policies.reply_form import STOP, ReplyForm, check_form, completed, first_words
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.errors import ConfigError
 from w4s_gym.messages import Message
+from w4s_gym.prompts import PromptStyle
 
 _BASE_FILE = "base_model.json"
 """Beside saved adapters: which weights they belong to."""
@@ -41,9 +44,13 @@ class HFConfig:
     """Sampling temperature; 0 takes the most likely token."""
     top_p: float = 1.0
     """Nucleus: the smallest set of tokens with this probability is sampled from."""
+    min_p: float = 0.0
+    """Tokens with less than this share of the likeliest one's probability are left out."""
     max_new_tokens: int = 4096
-    prompt_style: Literal["full", "compact"] = "full"
+    prompt_style: PromptStyle = "full"
     """Which observation it wants from the environment."""
+    reply_form: ReplyForm = "free"
+    """`code`: a reply is one Python block whose first words are set and whose closing fence ends it (small models)."""
     lora_rank: int = 0
     """Rank of the trained LoRA adapters; 0 trains all weights."""
     lora_alpha: int = 16
@@ -66,6 +73,9 @@ class HFConfig:
                 "expected temperature >= 0, 0 < top_p <= 1, max_new_tokens >= 1 and rows_per_pass >= 1; "
                 f"got {self.temperature}, {self.top_p}, {self.max_new_tokens} and {self.rows_per_pass}"
             )
+        if not 0 <= self.min_p <= 1:
+            raise ConfigError(f"expected 0 <= min_p <= 1; got {self.min_p}")
+        check_form(self.reply_form)
 
 
 class HFPolicy:
@@ -185,7 +195,8 @@ class HFPolicy:
 
     def _prompts(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
         """Tokens of the conversations; refuses those that leave no room to write."""
-        prompts = [self.codec.prompt(conversation) for conversation in conversations]
+        begun = self.codec.target(first_words(self.config.reply_form), truncated=True)
+        prompts = [[*self.codec.prompt(conversation), *begun] for conversation in conversations]
         for prompt in prompts:
             if len(prompt) + self.config.max_new_tokens > self.context:
                 raise ConfigError(
@@ -228,6 +239,8 @@ class HFPolicy:
             processors.append(TemperatureLogitsWarper(self.config.temperature))
             if self.config.top_p < 1:
                 processors.append(TopPLogitsWarper(self.config.top_p))
+            if self.config.min_p > 0:
+                processors.append(MinPLogitsWarper(self.config.min_p))
             processors.append(_GumbelNoise([seed for _, seed in jobs]))
         self.model.eval()
         out = self.model.generate(
@@ -239,14 +252,17 @@ class HFPolicy:
                 max_new_tokens=self.config.max_new_tokens,
                 pad_token_id=pad,
                 eos_token_id=self._ends,
+                stop_strings=[STOP] if self.config.reply_form == "code" else None,
             ),
+            tokenizer=self.tokenizer,
         )[:, width:].tolist()
         samples = []
         for (prompt, _), tokens in zip(jobs, out, strict=True):
             end = next((i for i, token in enumerate(tokens) if token in self._ends), None)
             written = tokens if end is None else tokens[:end]
             text = self.tokenizer.decode(written, skip_special_tokens=True)
-            samples.append(Sample(text, end is None, len(prompt), len(written) + (end is not None)))
+            reply, complete = completed(self.config.reply_form, text)
+            samples.append(Sample(reply, end is None and not complete, len(prompt), len(written) + (end is not None)))
         return samples
 
 

@@ -84,7 +84,7 @@ class LlamaCppPolicy(ServedPolicy):
         endpoint = EndpointConfig(base_url=url, attempts=3, attempt_seconds=_SECONDS, call_seconds=_SECONDS)
         exchange = Exchange(endpoint, None)
         # transformers and vLLM scale by the temperature before they cut the nucleus; llama.cpp would do it after.
-        body = {**self._body(order), "samplers": ["temperature", "top_p"], "cache_prompt": True}
+        body = {**self._body(order), "samplers": ["temperature", "top_p", "min_p"], "cache_prompt": True}
         try:
             return (await exchange.post("local", body, path="/completions")).completions
         except Refused as error:

@@ -17,6 +17,7 @@ from w4s_gym._loop import run_sync
 from w4s_gym.algos.policies.base import Sample
 from w4s_gym.algos.policies.gguf_adapter import adapters_hash
 from w4s_gym.algos.policies.hf import HFConfig, HFPolicy
+from w4s_gym.algos.policies.reply_form import STOP, completed
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.errors import ConfigError
 from w4s_gym.executors.base import Completion
@@ -39,7 +40,8 @@ class ServedPolicy(HFPolicy):
     """Trains here, samples there. Subclasses know one kind of server.
 
     Prompts are sent as tokens, by the completions route of the OpenAI protocol, so that the server reads exactly what
-    the trainer trains on, and samples from the model's own distribution: only `temperature` and `top_p` change it.
+    the trainer trains on, and samples from the model's own distribution: only `temperature`,
+    `top_p` and `min_p` change it.
     """
 
     def __init__(self, source: str | Path, name: str, config: HFConfig) -> None:
@@ -116,10 +118,15 @@ class ServedPolicy(HFPolicy):
             "temperature": self.config.temperature,
             "top_p": self.config.top_p,
             "top_k": -1,
-            "min_p": 0.0,
+            "min_p": self.config.min_p,
             "repetition_penalty": 1.0,
+            **({"stop": [STOP]} if self.config.reply_form == "code" else {}),
         }
 
     def _sample(self, completion: Completion, prompt_tokens: int) -> Sample:
         truncated = completion.finish_reason == "length"
-        return Sample(completion.text, truncated, prompt_tokens, len(self.codec.target(completion.text, truncated)))
+        written = completion.text
+        if self.config.reply_form == "code" and not truncated:
+            written += STOP  # which the server leaves out
+        reply, _ = completed(self.config.reply_form, written)
+        return Sample(reply, truncated, prompt_tokens, len(self.codec.target(completion.text, truncated)))

@@ -4,6 +4,7 @@ import pytest
 import w4s_gym  # noqa: F401
 from w4s_gym.action import format_action
 from w4s_gym.algos.best_of_m import roll_out
+from w4s_gym.algos.policies.base import write_candidates
 from w4s_gym.ledger import Caps
 
 GOOD = (
@@ -91,3 +92,29 @@ def test_the_same_seed_gives_the_same_rows(env, scripted_policy):
     first, again, other = (play(env, policy, seed=seed).rows for seed in (5, 5, 6))
     assert first == again
     assert [r.action for r in first] != [r.action for r in other]
+
+
+def test_every_candidate_is_written_for_its_own_request_and_the_row_says_which(env, scripted_policy):
+    env = gym.make(
+        "W4S-GSMSymbolic-v0", max_turns=1, validation_size=3, prompt_style="guided", requests=True, reject_copies=True
+    ).unwrapped
+    shown = []
+
+    def reply(chat, seed):
+        shown.append(chat[-1]["content"])
+        return format_action("", env.state.workflow if len(shown) == 1 else constant(seed % 100))
+
+    batch = play(env, scripted_policy(reply, "guided"), m=4)
+    designs = [r.messages[-1]["content"] for r in batch.rows if r.kind == "design"]
+    assert designs == shown[:4] and len(set(designs)) == 4
+    assert batch.metrics["copies"] == 1.0  # the first text is a seed workflow again; its repair is not
+    env.close()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_candidates_with_one_prompt_are_samples_of_it_others_have_one_text_each(scripted_policy, shared):
+    policy = scripted_policy(lambda chat, seed: chat[0]["content"])
+    states = [[[{"role": "user", "content": f"{s}{'' if shared else c}"}] for c in range(3)] for s in "ab"]
+    written = [[sample.text for sample in samples] for samples in write_candidates(policy, states, 7)]
+    assert written == [[chat[0]["content"] for chat in chats] for chats in states]
+    assert (policy.calls, len(policy.chats)) == (1, 2 if shared else 6)

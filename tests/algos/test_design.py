@@ -82,3 +82,12 @@ def test_the_same_seed_gives_the_same_designs(toy_env, scripted_policy, right_in
 def test_usage_counts_every_candidate_as_if_fresh(toy_env, scripted_policy, right_in):
     episodes = design(toy_env(), scripted_policy(lambda chat, n: right_in(4)), turns=1)
     assert episodes[0].usage.calls == pytest.approx(16)
+
+
+def test_episodes_in_the_same_state_get_different_requests(toy_env, scripted_policy, right_in):
+    policy = scripted_policy(lambda chat, n: right_in(n % 10))
+    episodes = design(toy_env(requests=True, prompt_style="guided"), policy, episodes=2, turns=1, candidates=2)
+    seen = [chat[-1]["content"] for chat in policy.chats]
+    assert (policy.calls, len(seen), len(set(seen))) == (1, 4, 4)
+    measured = [c.attempts[0][0][-1]["content"] for e in episodes for turn in e.turns for c in turn]
+    assert measured == seen

@@ -103,3 +103,24 @@ def test_a_server_without_adapters_is_named(server, random_llm):
     policy = make_policy(f"hf:{random_llm}", lora_rank=2, max_new_tokens=7, sampler=url)
     with pytest.raises(ExecutorUnavailable, match="--enable-lora"):
         policy.sample([ask("one")], 1, seed=0)
+
+
+def test_endpoints_are_given_the_first_words_and_go_on_from_them(server):
+    url, seen = server
+    policy = make_policy("openai:some-model", reply_form="code", max_new_tokens=7, endpoint={"base_url": url})
+    (sample,) = policy.sample([ask("one")], 1, seed=5)[0]
+    (request,) = seen["requests"]
+    assert request["messages"] == [*ask("one"), {"role": "assistant", "content": "```python\ndef solver(agent, task"}]
+    assert sample.text.startswith("```python\ndef solver(agent, tasksome-model") and sample.truncated
+    policy.close()
+
+
+def test_a_server_is_given_the_tokens_of_the_first_words_and_where_to_stop(server, random_llm):
+    url, seen = server
+    policy = make_policy(f"hf:{random_llm}", lora_rank=2, max_new_tokens=7, sampler=url, reply_form="code", min_p=0.1)
+    (sample,) = policy.sample([ask("one")], 1, seed=0)[0]
+    (request,) = seen["requests"]
+    begun = policy.codec.target("```python\ndef solver(agent, task", truncated=True)
+    assert request["prompt"] == [*policy.codec.prompt(ask("one")), *begun]
+    assert (request["stop"], request["min_p"]) == (["\n```"], 0.1)
+    assert sample.text.startswith("```python\ndef solver(agent, taskw4s-") and sample.truncated

@@ -1,0 +1,121 @@
+"""Drawn requests: each candidate of a state is asked to change another thing.
+
+A request names a part that workflows have and shows the calls for it in a few lines. Together they span what the API
+can do; they are drawn blindly, so none says anything about what works on a benchmark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from w4s_gym.messages import Message
+
+_REQUESTS = (
+    (
+        "Change how the executor is asked: other instructions and another role.",
+        "",
+    ),
+    (
+        "Let the executor reply in plain text instead of JSON, and take the answer out of the text.",
+        """\
+text = agent.call_llm(messages=[{"role": "user", "content": task}], instructions="Explain, then answer.")[0]
+answer = TAKE(text)""",
+    ),
+    (
+        "Let the executor reply in JSON with other keys, and use what they hold.",
+        """\
+reply = agent.call_json_format_llm(
+    messages=[{"role": "user", "content": task}], return_dict_keys=["facts", "reasoning", "answer"]
+)[0]
+answer = str(reply["answer"])""",
+    ),
+    (
+        "Take the answer out of the reply in another way, so that it is found whatever the reply looks like.",
+        """\
+answer = str(reply["answer"]).strip()
+if not answer:
+    answer = TAKE(str(reply))""",
+    ),
+    (
+        "Check the answer by another call, and do something when the check fails.",
+        """\
+check = agent.call_llm(messages=[{"role": "user", "content": f"{task}\\n\\nAnswer: {answer}\\nRight? Yes or no."}])[0]
+if check.lower().startswith("no"):
+    answer = TAKE(agent.call_llm(messages=[{"role": "user", "content": f"{task}\\n\\nNot {answer}."}])[0])""",
+    ),
+    (
+        "Ask several times and decide between the answers.",
+        """\
+texts = agent.call_llm(messages=[{"role": "user", "content": task}], temperature=0.8, num_of_response=5)
+answers = [TAKE(text) for text in texts]
+answer = max(answers, key=answers.count)""",
+    ),
+    (
+        "Combine two ways of asking: when the first one gives no usable answer, the second one answers.",
+        """\
+try:
+    answer = first_way(agent, task)
+except Exception:
+    answer = ""
+if not answer:
+    answer = second_way(agent, task)""",
+    ),
+    (
+        "Split the work into two calls: the second one gets the reply of the first.",
+        """\
+first = agent.call_llm(messages=[{"role": "user", "content": task}], instructions="Do not answer yet. Make notes.")[0]
+second = agent.call_llm(messages=[{"role": "user", "content": f"{task}\\n\\nNotes:\\n{first}"}])[0]
+answer = TAKE(second)""",
+    ),
+    (
+        "Let the executor write Python code, and run it.",
+        """\
+text = agent.call_llm(messages=[{"role": "user", "content": task}], instructions="Reply with Python code.")[0]
+RUN""",
+    ),
+)
+_NUMBER = {
+    "TAKE(": "agent.extract_answer_str(",
+    "RUN": "answer = str(agent.execute_code(agent.extract_code_block(text)))",
+}
+_CODE = {
+    "TAKE(": "agent.extract_code_block(entry_point=entry_point, text=",
+    "RUN": "outcome = agent.exec_test(agent.extract_code_block(text, entry_point), entry_point)",
+}
+
+
+def draw_requests(count: int, seed: str, is_code: bool = False) -> list[str]:
+    """Draw `count` requests; none comes again before all were drawn.
+
+    A pure function of its arguments; with a larger `count` the first ones stay the same.
+
+    Args:
+        count: number of candidates.
+        seed: of the draw.
+        is_code: the benchmark's answers are programs; only the calls that are shown depend on it.
+    """
+    random = Random(seed)
+    drawn: list[str] = []
+    while len(drawn) < count:
+        drawn += random.sample(all_requests(is_code), len(_REQUESTS))
+    return drawn[:count]
+
+
+def all_requests(is_code: bool) -> list[str]:
+    """All requests, each with the lines that show its calls."""
+    texts = []
+    for sentence, lines in _REQUESTS:
+        for old, new in (_CODE if is_code else _NUMBER).items():
+            lines = lines.replace(old, new)
+        texts.append(f"{sentence}\nThe calls for it, for instance:\n{lines}" if lines else sentence)
+    return texts
+
+
+def with_request(messages: Sequence[Message], request: str) -> list[Message]:
+    """Return the messages with the request at the end of the last one.
+
+    At the end, so that the prompts of a state share all that stands before it.
+    """
+    last = messages[-1]
+    return [*messages[:-1], {**last, "content": f"{last['content']}\n{request}"}]
