@@ -214,9 +214,8 @@ def main() -> int:
     try:
         unknown = [name for name in config.cells if name not in CELLS]
         if unknown or config.proposals < 1:
-            raise ConfigError(
-                f"expected proposals >= 1 and cells among {list(CELLS)}; got {unknown or config.proposals}"
-            )
+            known = ", ".join(map(repr, CELLS))
+            raise ConfigError(f"expected proposals >= 1 and cells among {known}; got {unknown or config.proposals}")
         config.out.mkdir(parents=True, exist_ok=True)
         cells: dict[str, Shares] = {}
         for name in config.cells:

@@ -25,12 +25,12 @@ FLOORS = (
     {"evaluation"},
     {"agent"},
     {"episode", "prompts"},
-    {"ledger", "feedback", "guided", "info", "render", "spaces"},
+    {"ledger", "drawn_requests", "feedback", "guided", "info", "render", "spaces"},
     {"envs", "action"},
     {"executors", "state", "data", "registration", "scoring", "splits", "workflows"},
     {"benchmark", "results", "json_reply", "reply_format"},
     {"sandbox", "options", "journal", "racing", "reward", "models"},
-    {"errors", "drawn_requests"},
+    {"errors"},
     {"usage", "messages", "quoting", "shares", "cache_folder", "checksum", "normal_form", "_loop"},
 )
 """From the top: a module may import those of lower floors, and of its own as long as that closes no circle."""

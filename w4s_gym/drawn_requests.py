@@ -1,23 +1,23 @@
-"""Drawn requests: each candidate of a state is asked to change another thing.
+"""Drawn requests: each candidate of a state is asked to try another thing.
 
-A request names a part that workflows have and shows the calls for it in a few lines. Together they span what the API
-can do; they are drawn blindly, so none says anything about what works on a benchmark.
+A request names a part that workflows have and sketches it as a short workflow: small models go on with the code that
+they saw last, so without a sketch they write the current workflow again. Together the requests span what the API can
+do; they are drawn blindly, so none says anything about what works on a benchmark.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from random import Random
 
 from w4s_gym.messages import Message
+from w4s_gym.sandbox.inside.fences import fenced
 
 _REQUESTS = (
+    ("Change how the executor is asked: other instructions and another role.", ""),
     (
-        "Change how the executor is asked: other instructions and another role.",
-        "",
-    ),
-    (
-        "Let the executor reply in plain text instead of JSON, and take the answer out of the text.",
+        "Let the executor reply in plain text, and take the answer out of the text.",
         """\
 text = agent.call_llm(messages=[{"role": "user", "content": task}], instructions="Explain, then answer.")[0]
 answer = TAKE(text)""",
@@ -33,16 +33,20 @@ answer = str(reply["answer"])""",
     (
         "Take the answer out of the reply in another way, so that it is found whatever the reply looks like.",
         """\
+reply = agent.call_json_format_llm(
+    messages=[{"role": "user", "content": task}], return_dict_keys=["reasoning", "answer"]
+)[0]
 answer = str(reply["answer"]).strip()
 if not answer:
-    answer = TAKE(str(reply))""",
+    answer = TAKE(str(reply["reasoning"]))""",
     ),
     (
-        "Check the answer by another call, and do something when the check fails.",
+        "Check the answer by another call, and ask again when the check fails.",
         """\
+answer = TAKE(agent.call_llm(messages=[{"role": "user", "content": task}])[0])
 check = agent.call_llm(messages=[{"role": "user", "content": f"{task}\\n\\nAnswer: {answer}\\nRight? Yes or no."}])[0]
-if check.lower().startswith("no"):
-    answer = TAKE(agent.call_llm(messages=[{"role": "user", "content": f"{task}\\n\\nNot {answer}."}])[0])""",
+if check.strip().lower().startswith("no"):
+    answer = TAKE(agent.call_llm(messages=[{"role": "user", "content": f"{task}\\n\\nIt is not {answer}."}])[0])""",
     ),
     (
         "Ask several times and decide between the answers.",
@@ -55,23 +59,24 @@ answer = max(answers, key=answers.count)""",
         "Combine two ways of asking: when the first one gives no usable answer, the second one answers.",
         """\
 try:
-    answer = first_way(agent, task)
+    reply = agent.call_json_format_llm(messages=[{"role": "user", "content": task}], return_dict_keys=["answer"])[0]
+    answer = str(reply["answer"]).strip()
 except Exception:
     answer = ""
 if not answer:
-    answer = second_way(agent, task)""",
+    answer = TAKE(agent.call_llm(messages=[{"role": "user", "content": task}])[0])""",
     ),
     (
         "Split the work into two calls: the second one gets the reply of the first.",
         """\
-first = agent.call_llm(messages=[{"role": "user", "content": task}], instructions="Do not answer yet. Make notes.")[0]
-second = agent.call_llm(messages=[{"role": "user", "content": f"{task}\\n\\nNotes:\\n{first}"}])[0]
-answer = TAKE(second)""",
+notes = agent.call_llm(messages=[{"role": "user", "content": task}], instructions="Do not answer. Make notes.")[0]
+text = agent.call_llm(messages=[{"role": "user", "content": f"{task}\\n\\nNotes:\\n{notes}"}])[0]
+answer = TAKE(text)""",
     ),
     (
         "Let the executor write Python code, and run it.",
         """\
-text = agent.call_llm(messages=[{"role": "user", "content": task}], instructions="Reply with Python code.")[0]
+text = agent.call_llm(messages=[{"role": "user", "content": task}], instructions="Reply with Python code only.")[0]
 RUN""",
     ),
 )
@@ -81,7 +86,7 @@ _NUMBER = {
 }
 _CODE = {
     "TAKE(": "agent.extract_code_block(entry_point=entry_point, text=",
-    "RUN": "outcome = agent.exec_test(agent.extract_code_block(text, entry_point), entry_point)",
+    "RUN": 'answer = agent.test_on_public_test(task, agent.extract_code_block(text), entry_point)["solution"]',
 }
 
 
@@ -93,7 +98,7 @@ def draw_requests(count: int, seed: str, is_code: bool = False) -> list[str]:
     Args:
         count: number of candidates.
         seed: of the draw.
-        is_code: the benchmark's answers are programs; only the calls that are shown depend on it.
+        is_code: the benchmark's answers are programs; only the calls in the sketches depend on it.
     """
     random = Random(seed)
     drawn: list[str] = []
@@ -103,13 +108,17 @@ def draw_requests(count: int, seed: str, is_code: bool = False) -> list[str]:
 
 
 def all_requests(is_code: bool) -> list[str]:
-    """All requests, each with the lines that show its calls."""
-    texts = []
-    for sentence, lines in _REQUESTS:
-        for old, new in (_CODE if is_code else _NUMBER).items():
-            lines = lines.replace(old, new)
-        texts.append(f"{sentence}\nThe calls for it, for instance:\n{lines}" if lines else sentence)
-    return texts
+    """All requests, each with its sketch."""
+    return [
+        f"{sentence} A sketch:\n{fenced(_sketch(body, is_code))}" if body else sentence for sentence, body in _REQUESTS
+    ]
+
+
+def _sketch(body: str, is_code: bool) -> str:
+    for old, new in (_CODE if is_code else _NUMBER).items():
+        body = body.replace(old, new)
+    head = "def solver(agent, task, entry_point):" if is_code else "def solver(agent, task):"
+    return f'{head}\n{textwrap.indent(body, "    ")}\n    return {{"answer": answer}}'
 
 
 def with_request(messages: Sequence[Message], request: str) -> list[Message]:
