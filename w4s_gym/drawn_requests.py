@@ -81,8 +81,12 @@ RUN""",
     ),
 )
 _NUMBER = {
+    "RUN": """\
+try:
+    answer = str(agent.execute_code(agent.extract_code_block(text)))
+except Exception:
+    answer = TAKE(text)""",
     "TAKE(": "agent.extract_answer_str(",
-    "RUN": "answer = str(agent.execute_code(agent.extract_code_block(text)))",
 }
 _CODE = {
     "TAKE(": "agent.extract_code_block(entry_point=entry_point, text=",
