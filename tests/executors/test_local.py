@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.util
 import os
 import signal
@@ -214,3 +215,21 @@ def test_the_server_dies_with_its_owner(tmp_path):
             return
         time.sleep(0.1)
     raise AssertionError("the server outlived its owner")
+
+
+@real
+def test_the_server_ends_when_its_last_executor_is_dropped(run):
+    async def serve() -> int:
+        executors = [make_executor("local:smollm2-135m", {"context": 256}) for _ in range(2)]
+        for executor in executors:
+            await executor.complete(expression_of(1, 2, max_tokens=1))
+        first, second = (executor._server.pid for executor in executors)
+        assert first == second  # shared
+        del executor, executors[0]
+        gc.collect()
+        assert not gone(first)
+        return first
+
+    process = run(serve())
+    gc.collect()
+    assert gone(process)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import importlib.util
 import json
 import os
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -94,13 +94,15 @@ class LlamaServer:
         """Stop the server unless another owner uses it. May be called twice."""
         process, self._process = self._process, None
         if process is not None:
-            process.release()
+            self._release()
 
     def _running(self) -> _Process:
         if self._process is not None and not self._process.alive:
             self.close()
         if self._process is None:
             self._process = _Process.shared(self.settings) if self._shared else _Process(self.settings)
+            # Also called when this object is dropped, and when the program ends.
+            self._release = weakref.finalize(self, self._process.release)
         return self._process
 
 
@@ -130,7 +132,6 @@ class _Process:
             text=True,
         )
         self.pid = self._process.pid
-        atexit.register(self.stop)
 
     @classmethod
     def shared(cls, settings: ServerSettings) -> _Process:
@@ -179,7 +180,6 @@ class _Process:
 
     def stop(self) -> None:
         """Kill the process. May be called twice; does nothing in a fork of the owner."""
-        atexit.unregister(self.stop)
         if self._owner == os.getpid() and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
