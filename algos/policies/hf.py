@@ -127,7 +127,7 @@ class HFPolicy:
         self.codec = Codec(self.tokenizer, self.tokenizer.eos_token_id)
         self.context: int = base.config.get_text_config().max_position_embeddings
         self._ends = _end_tokens(base, self.tokenizer.eos_token_id)
-        self._base = _weights_hash(base) if self.config.lora_rank else ""
+        self._base_hash = _weights_hash(base) if self.config.lora_rank else ""
         self.model: Any = self._with_adapters(base).to(self.device)
         self.model.eval()
 
@@ -156,8 +156,8 @@ class HFPolicy:
         """Write weights (only the adapters of a LoRA policy) and tokenizer."""
         folder.mkdir(parents=True, exist_ok=True)
         self.model.save_pretrained(folder)
-        if self._base:
-            (folder / _BASE_FILE).write_text(json.dumps({"name": self.name, "weights": self._base}))
+        if self._base_hash:
+            (folder / _BASE_FILE).write_text(json.dumps({"name": self.name, "weights": self._base_hash}))
         self.tokenizer.save_pretrained(folder)
 
     def load(self, folder: Path) -> None:
@@ -171,9 +171,9 @@ class HFPolicy:
         file = folder / ("adapter_model.safetensors" if self.config.lora_rank else "model.safetensors")
         if not file.exists():
             raise ConfigError(f"expected weights that this policy saved; there is no file {file}")
-        if self._base and (folder / _BASE_FILE).exists():
+        if self._base_hash and (folder / _BASE_FILE).exists():
             base = json.loads((folder / _BASE_FILE).read_text())
-            if base["weights"] != self._base:
+            if base["weights"] != self._base_hash:
                 raise ConfigError(
                     f"{file} holds adapters of another model: expected those of {self.name}, got those of "
                     f"{base['name']}"

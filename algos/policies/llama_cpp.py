@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -47,9 +48,8 @@ class LlamaCppPolicy(ServedPolicy):
         settings = ServerSettings(str(gguf), slots=_SLOTS, threads=torch.get_num_threads(), reuse_prompts=True)
         self._server = LlamaServer(settings, shared=False)
         super().__init__(dense_model(gguf), name, config)
-        self._base = BaseFile.read(gguf, self.model)
+        self._base_file = BaseFile.read(gguf, self.model)
         self._folder = tempfile.TemporaryDirectory(prefix="w4s-adapters-")
-        self._exchanges: dict[str, Exchange] = {}
 
     def close(self) -> None:
         """Stop the server; the next sample starts it again."""
@@ -67,7 +67,7 @@ class LlamaCppPolicy(ServedPolicy):
 
     def _send_adapters(self, version: str) -> None:
         target = Path(self._folder.name) / f"{version[:16]}.gguf"
-        write_adapter(self.model, self._base, target)
+        write_adapter(self.model, self._base_file, target)
         old = self._server.settings.adapter
         self._restart(replace(self._server.settings, adapter=str(target)))
         if old and old != str(target):
@@ -78,9 +78,9 @@ class LlamaCppPolicy(ServedPolicy):
         self._server = LlamaServer(settings, shared=False)
 
     async def _ask_all(self, orders: Sequence[Order]) -> list[Sequence[Completion]]:
-        return [await self._server.use(lambda url, order=order: self._ask(url, order)) for order in orders]
+        return [await self._server.use(partial(self._ask, order)) for order in orders]
 
-    async def _ask(self, url: str, order: Order) -> Sequence[Completion]:
+    async def _ask(self, order: Order, url: str) -> Sequence[Completion]:
         endpoint = EndpointConfig(base_url=url, attempts=3, attempt_seconds=_SECONDS, call_seconds=_SECONDS)
         exchange = Exchange(endpoint, None)
         # transformers and vLLM scale by the temperature before they cut the nucleus; llama.cpp would do it after.

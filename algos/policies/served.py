@@ -80,13 +80,13 @@ class ServedPolicy(HFPolicy):
         for place, prompt in enumerate(prompts):
             wanted.setdefault(tuple(prompt), []).append(place)
         orders, owners = [], []
-        for prompt, places in wanted.items():
+        for tokens, places in wanted.items():
             # The same conversation twice in one call means two independent sets of samples.
-            first = derive_seed(seed, " ".join(map(str, prompt))) % 2**30
+            first = derive_seed(seed, " ".join(map(str, tokens))) % 2**30
             total = m * len(places)
             for start in range(0, total, self._most):
                 count = min(self._most, total - start)
-                orders.append(Order(prompt, count, first + start))
+                orders.append(Order(tokens, count, first + start))
                 owners += [(places[i // m], i % m) for i in range(start, start + count)]
         texts = [text for reply in run_sync(self._ask_all(orders)) for text in reply]
         samples = {owner: self._sample(text, len(prompts[owner[0]])) for owner, text in zip(owners, texts, strict=True)}

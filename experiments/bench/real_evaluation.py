@@ -24,6 +24,7 @@ from typing import Any
 import tyro
 
 from w4s_gym.benchmark import get_benchmark
+from w4s_gym.episode import Episode
 from w4s_gym.evaluation import EvaluationLimits, Evaluator
 from w4s_gym.executors.base import ChatReply, ChatRequest
 from w4s_gym.executors.dialect import Dialect, body, sample_seed
@@ -114,7 +115,7 @@ async def evaluate(options: Options, sandbox: Sandbox) -> tuple[float, float, li
     evaluator = Evaluator(benchmark, executor, sandbox, EvaluationLimits())
     workflows = [_WORKFLOW.format(number=number, tokens=options.tokens) for number in range(options.candidates)]
     started = time.monotonic()
-    results = await evaluator.evaluate_many(workflows, benchmark.load()[: options.items], 0, Ledger("run"))
+    results = await evaluator.evaluate_many(workflows, benchmark.load()[: options.items], Episode(0, Ledger("run")))
     seconds = time.monotonic() - started
     await executor.close()
     if any(isinstance(result, Exception) for result in results):
