@@ -4,12 +4,18 @@ import asyncio
 
 import pytest
 
-from w4s_gym.agent import AgentHost, RunBudgetExceeded, full_answer
+from w4s_gym.agent import (
+    MAX_REFUSALS,
+    PROGRAMS_AT_ONCE,
+    AgentHost,
+    RunBudgetExceeded,
+    full_answer,
+)
 from w4s_gym.benchmark import Item
 from w4s_gym.episode import Episode
 from w4s_gym.executors.base import ChatReply, Completion
 from w4s_gym.ledger import Caps, Ledger
-from w4s_gym.sandbox.types import PROGRAM_LIMITS, WorkflowCallError
+from w4s_gym.sandbox.types import PROGRAM_LIMITS, Charged, RunEnded, RunOutcome, WorkflowCallError
 from w4s_gym.usage import Usage
 
 ASK = {"messages": [{"role": "user", "content": "2+2?"}]}
@@ -82,6 +88,89 @@ def test_caps_of_item_and_run_are_told_apart():
         call(agent, "call_llm", **ASK, num_of_response=2)
     assert isinstance(agent.failure, RunBudgetExceeded)
     assert run.usage.calls == 2
+
+
+class Programs:
+    """Stands for a sandbox whose programs take half a second each."""
+
+    def __init__(self):
+        self.running = self.most = 0
+
+    async def run_program(self, source, *, seed, limits):
+        self.running += 1
+        self.most = max(self.most, self.running)
+        await asyncio.sleep(0)
+        self.running -= 1
+        return RunOutcome("ok", 1, wall_seconds=0.5)
+
+
+def test_a_workflow_that_goes_on_calling_after_its_budget_is_ended():
+    agent = host(Scripted("4"), Ledger("item", Caps(calls=1)))
+    call(agent, "call_llm", **ASK)
+    for _ in range(MAX_REFUSALS):
+        with pytest.raises(WorkflowCallError, match="cap of 1"):
+            call(agent, "call_llm", **ASK)
+    with pytest.raises(RunEnded, match="went on calling") as caught:
+        call(agent, "call_llm", **ASK)
+    assert caught.value.status == "budget"
+
+
+def test_programs_are_counted_capped_and_charged_as_time():
+    run = Ledger("run")
+    item = run.child("item", Caps(programs=3))
+    agent = AgentHost(Item("i", "task", "4"), Scripted("4"), Programs(), Episode(0, item), PROGRAM_LIMITS)
+    for _ in range(3):
+        assert call(agent, "execute_code", code="1", timeout=5) == Charged(1, 0.5)
+    with pytest.raises(WorkflowCallError, match="3 programs") as caught:
+        call(agent, "execute_code", code="1", timeout=5)
+    assert caught.value.status == "budget" and run.usage.programs == 3
+
+
+def test_few_programs_of_a_workflow_run_at_once():
+    programs = Programs()
+    agent = AgentHost(Item("i", "task", "4"), Scripted("4"), programs, Episode(0, Ledger("item")), PROGRAM_LIMITS)
+
+    async def all_at_once():
+        await asyncio.gather(*(agent("execute_code", {"code": "1"}) for _ in range(40)))
+
+    asyncio.run(all_at_once())
+    assert programs.most == PROGRAMS_AT_ONCE
+
+
+FUNCTION = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"tools": [{}]},
+        {"tools": [{"type": "web_search"}]},
+        {"tools": [{"type": "mcp", "server_url": "http://10.0.0.1"}]},
+        {"tools": [{"type": "function"}]},
+        {"tools": [{**FUNCTION, "server": "x"}]},
+        {"tools": [{"type": "function", "function": {"name": "a b"}}]},
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "banana"}}}]},
+        {"tools": [FUNCTION] * 100},
+        {"tools": [FUNCTION], "tool_choice": {"type": "function", "function": {"name": "other"}}},
+        {"tools": [FUNCTION], "tool_choice": "web_search"},
+    ],
+)
+def test_only_functions_of_the_usual_shape_reach_the_executor(arguments):
+    executor = Scripted("x")
+    with pytest.raises(WorkflowCallError, match="tool"):
+        call(host(executor), "call_llm", **ASK, **arguments)
+    assert not executor.requests
+
+
+def test_functions_reach_the_executor_and_endpoint_tools_where_they_are_allowed():
+    executor = Scripted("x")
+    choice = {"type": "function", "function": {"name": "add"}}
+    call(host(executor), "call_llm", **ASK, tools=[FUNCTION], tool_choice=choice)
+    allowing = AgentHost(
+        Item("i", "t", "4"), executor, None, Episode(0, Ledger("item")), PROGRAM_LIMITS, endpoint_tools=("web_search",)
+    )
+    call(allowing, "call_llm", **ASK, tools=[{"type": "web_search"}])
+    assert [r.tools for r in executor.requests] == [(FUNCTION,), ({"type": "web_search"},)]
 
 
 @pytest.mark.parametrize(

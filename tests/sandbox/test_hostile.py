@@ -5,33 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
-import subprocess
-import sys
-import sysconfig
-import tempfile
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+from tests.sandbox.attacks import TOPICS, attacks
+from tests.sandbox.ordinary_user import NOT_TWICE, pytest_as_user
 from w4s_gym.sandbox import Limits, RunOutcome, Sandbox, Status
 
-HOSTILE = Path(__file__).parent / "hostile"
 LIMITS = Limits(cpu_seconds=0.3, wall_seconds=2.5, absolute_seconds=15.0, memory_mb=256, result_bytes=64_000)
 FINE = (
     "def solver(agent, task):\n    return {'answer': agent.call_llm(messages=[{'role': 'user', 'content': task}])[0]}\n"
 )
-
-
-def attacks(topic: str) -> list[tuple[str, list[str], str]]:
-    """Return (name, allowed statuses, source) of a file's sections."""
-    text = (HOSTILE / f"{topic}.txt").read_text()
-    parts = re.split(r"^# --- (\w+)(?: -> ([\w ]+))?\n", text, flags=re.MULTILINE)[1:]
-    return [(parts[i], (parts[i + 1] or "").split(), parts[i + 2]) for i in range(0, len(parts), 3)]
-
-
-TOPICS = sorted(path.stem for path in HOSTILE.glob("*.txt"))
 
 
 def test_there_are_enough_attacks() -> None:
@@ -100,33 +86,17 @@ def test_random_state_does_not_persist(sandbox: Sandbox, host: Any) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the other tests already run as an ordinary user")
 def test_hostile_workflows_as_an_ordinary_user() -> None:
-    """Run the tests above as an ordinary user, in a mount namespace where the interpreter is readable for all."""
-    missing = [tool for tool in ("unshare", "setpriv", "mount") if shutil.which(tool) is None]
-    assert not missing, f"install util-linux: {missing}"
-    project = Path(__file__).parents[2]
-    hidden = {parent for path in (sys.base_prefix, sys.prefix, sysconfig.get_path("purelib"), str(project))
-              for parent in Path(path).resolve().parents if not parent.stat().st_mode & 0o001}  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="w4s-user-") as base:
-        below, work = Path(base, "below"), Path(base, "work")
-        below.mkdir()
-        work.mkdir()
-        Path(base).chmod(0o755)
-        script = ["set -e", "mount --make-rprivate /"]
-        for directory in hidden:  # searchable in this namespace only: an empty directory with the same entries on top
-            script += [
-                f"mount --rbind '{directory}' '{below}'",
-                f"mount -t tmpfs -o mode=755 none '{directory}'",
-                f"for e in $(ls -A '{below}'); do [ ! -d '{below}/'$e ] || "
-                f"{{ mkdir '{directory}/'$e; mount --rbind '{below}/'$e '{directory}/'$e; }}; done",
-            ]
-        script += [
-            f"mount -t tmpfs -o mode=755,uid=61200,gid=61200 none '{work}'",
-            f"cd '{project}'",
-            f"exec setpriv --reuid 61200 --regid 61200 --clear-groups env HOME={work} {sys.executable} -B -m pytest -q "
-            f"-p no:cacheprovider --basetemp {work}/t '{__file__}' "
-            "-k 'test_hostile_workflows_are_contained and not L1-resources'",
-        ]
-        command = ["unshare", "-m", "sh", "-c", "\n".join(script)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    """Run the tests above, and those of rivals, as an ordinary user."""
+    done = pytest_as_user("-q", "tests/sandbox/test_hostile.py", "tests/sandbox/test_rivals.py", "-k", NOT_TWICE)
     passed = re.search(r"(\d+) passed", done.stdout)
     assert done.returncode == 0 and passed and int(passed[1]) >= len(TOPICS), done.stdout[-3000:] + done.stderr[-1000:]
+
+
+def test_the_page_about_threats_shows_the_present_attacks() -> None:
+    """`python -m tests.sandbox.threats_table` runs all of them at every level and writes the table."""
+    page = (Path(__file__).parents[2] / "docs" / "threats.md").read_text()
+    for topic in TOPICS:
+        count = len(attacks(topic))
+        assert re.search(rf"^\| {topic} .*\| {count} of {count} \|", page, re.MULTILINE), (
+            f"write the table again: {topic}"
+        )
