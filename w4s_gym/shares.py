@@ -7,7 +7,7 @@ executors start work for a candidate too. With m sharers at work, each gets at l
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -38,11 +38,13 @@ class Turns:
 
     def __init__(self) -> None:
         """Start empty."""
-        self.held: Counter[Hashable] = Counter()
-        """What each sharer holds now."""
+        self.held: dict[Hashable, int] = {}
+        """What each sharer holds now; who holds nothing is left out."""
         self._lines: dict[Hashable, deque[asyncio.Future[None]]] = {}
 
-    def __bool__(self) -> bool:
+    @property
+    def waiting(self) -> bool:
+        """Whether anyone stands in line."""
         return bool(self._lines)
 
     def join(self, sharer: Hashable, first: bool = False) -> asyncio.Future[None]:
@@ -68,11 +70,15 @@ class Turns:
 
     def next(self) -> Hashable:
         """Return whose turn it is; there must be someone in line."""
-        return min(self._lines, key=lambda sharer: self.held[sharer])
+        return min(self._lines, key=lambda sharer: self.held.get(sharer, 0))
 
     def least(self) -> int:
         """Return how much the sharer whose turn it is holds; there must be someone in line."""
-        return self.held[self.next()]
+        return self.held.get(self.next(), 0)
+
+    def hold(self, sharer: Hashable) -> None:
+        """Count that a sharer took one without waiting."""
+        self.held[sharer] = self.held.get(sharer, 0) + 1
 
     def serve(self, sharer: Hashable) -> bool:
         """Hand one over to the first in line of a sharer, and count it; False if that one has just given up."""
@@ -82,14 +88,16 @@ class Turns:
             self._lines[sharer] = line  # now the last: dicts keep the order in which keys came
         if turn.done():
             return False
-        self.held[sharer] += 1
+        self.hold(sharer)
         turn.set_result(None)
         return True
 
     def release(self, sharer: Hashable) -> None:
         """Count that a sharer gave one back."""
-        self.held[sharer] -= 1
-        if not self.held[sharer]:
+        left = self.held[sharer] - 1
+        if left:
+            self.held[sharer] = left
+        else:
             del self.held[sharer]
 
 
@@ -110,10 +118,10 @@ class Shares:
 
     def try_take(self, sharer: Hashable) -> bool:
         """Take one, if one is free and nobody waits who should come first."""
-        if self._turns or not self._allows(sharer):
+        if self._turns.waiting or not self._allows(sharer):
             return False
         self._free -= 1
-        self._turns.held[sharer] += 1
+        self._turns.hold(sharer)
         return True
 
     async def take(self, sharer: Hashable) -> None:
@@ -137,15 +145,15 @@ class Shares:
 
     def owes(self, sharer: Hashable) -> bool:
         """Tell whether a sharer holds more than one who waits."""
-        return bool(self._turns) and self._turns.held[sharer] > self._turns.least()
+        return self._turns.waiting and self._turns.held.get(sharer, 0) > self._turns.least()
 
     def _allows(self, sharer: Hashable) -> bool:
         if self._keep_free:
-            return self._turns.held[sharer] < 2 * self._free
+            return self._turns.held.get(sharer, 0) < 2 * self._free
         return self._free > 0
 
     def _hand_out(self) -> None:
-        while self._turns:
+        while self._turns.waiting:
             sharer = self._turns.next()
             if not self._allows(sharer):
                 return

@@ -52,7 +52,7 @@ class Pool:
             The round, to be handed to `congested`.
         """
         sharer = current_sharer()
-        if self._turns or not self._free():
+        if self._turns.waiting or not self._free():
             turn = self._turns.join(sharer, first)
             self._wake()
             try:
@@ -64,7 +64,7 @@ class Pool:
                     self._wake()
                 raise
         else:
-            self._turns.held[sharer] += 1
+            self._turns.hold(sharer)
             self._count()
         try:
             yield self._round
@@ -108,11 +108,11 @@ class Pool:
         self._wake()
 
     def _wake(self) -> None:
-        while self._turns and self._free():
+        while self._turns.waiting and self._free():
             if self._turns.serve(self._turns.next()):
                 self._count()
         loop = asyncio.get_running_loop()
-        if self._turns and loop.time() < self._closed_until and self._timer is None:
+        if self._turns.waiting and loop.time() < self._closed_until and self._timer is None:
             self._timer = loop.call_at(self._closed_until, self._reopen)
 
     def _reopen(self) -> None:
