@@ -255,11 +255,12 @@ class AFlow(Algorithm):
             f"({'helped: build on it, but do not repeat it' if entry.succeeded else 'did not help: avoid it'})"
             for entry in parent.experience
         )
+        failures = failure_log(env, parent.workflow, evaluation, self.config.failures, random)
         content = (
             f"{DESCRIPTION}\n\nWorkflow to improve (validation {env.state.card.metric} {100 * parent.score:.1f}, best "
             f"of the search {100 * best:.1f}):\n{fenced(without_operators(parent.workflow))}\n\n"
             f"Modifications of it that were tried:\n{experience or '(none)'}\n\n"
-            f"Questions it got wrong:\n{failure_log(env, evaluation, self.config.failures, random)}\n\n"
+            f"Questions it got wrong:\n{failures}\n\n"
             "Make ONE modification of at most 5 changed lines that none of the tried ones equals. Answer with a line "
             "`Modification: ...` that says what it is, then the complete code in one ```python block."
         )

@@ -51,11 +51,12 @@ def labelled_line(text: str, label: str) -> str | None:
     return None
 
 
-def failure_log(env: WorkflowDesignEnv, evaluation: Evaluation, count: int, random: Random) -> str:
-    """Describe `count` random validation items that a workflow got wrong."""
-    failed = failed_results(evaluation)
+def failure_log(env: WorkflowDesignEnv, workflow: str, evaluation: Evaluation, count: int, random: Random) -> str:
+    """Describe `count` random items that a workflow got wrong, of those that may be shown."""
+    items, seen = env.to_show(workflow, evaluation)
+    failed = failed_results(seen)
     chosen = random.sample(failed, min(count, len(failed)))
-    return list_cases(failure_cases(env.benchmark, env.split.validation, chosen)) or "(none)"
+    return list_cases(failure_cases(env.benchmark, items, chosen)) or "(none)"
 
 
 def compact_request(

@@ -37,7 +37,11 @@ class EnvConfig:
     self_test: bool = True
     """Run a new workflow on one sample before it is measured."""
     feedback_cases: int = 5
-    """Number of failed validation items shown after a turn; 0 shows none."""
+    """Number of failed items shown after a turn; 0 shows none."""
+    feedback_items: int = 0
+    """Number of further items that the failures are shown from. They never pay, so a workflow that answers from a table
+    of what was shown earns nothing, and the journal says how much better workflows do on items that were shown. Each
+    turn runs its workflow on them. 0: failures are validation items, as published."""
     prompt_style: PromptStyle = "full"
     """`full` as published, `compact` (for meta-agents with a small context), or `guided` (for weak meta-agents, which
     take shown questions for their own task)."""
@@ -79,7 +83,13 @@ class EnvConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be used."""
-        for name, least in (("max_turns", 1), ("window", 1), ("max_repairs", 0), ("feedback_cases", 0)):
+        for name, least in (
+            ("max_turns", 1),
+            ("window", 1),
+            ("max_repairs", 0),
+            ("feedback_cases", 0),
+            ("feedback_items", 0),
+        ):
             whole_number(getattr(self, name), least, name)
         for name in ("validation_size", "test_size"):
             if getattr(self, name) is not None:

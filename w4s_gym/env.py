@@ -10,14 +10,14 @@ import gymnasium as gym
 
 from w4s_gym._loop import run_sync
 from w4s_gym.action import clean_action
-from w4s_gym.benchmark import get_benchmark
+from w4s_gym.benchmark import Item, get_benchmark
 from w4s_gym.candidates import best_candidate, candidate_view
 from w4s_gym.config import EnvConfig
 from w4s_gym.drawn_requests import draw_requests, with_request
 from w4s_gym.episode import Episode
-from w4s_gym.errors import ConfigError, ProtocolError
+from w4s_gym.errors import BudgetExceeded, ConfigError, ExecutorUnavailable, ProtocolError
 from w4s_gym.executors import Executor
-from w4s_gym.feedback import failed_results, failure_cases
+from w4s_gym.feedback import failed_results, failure_cases, memorising
 from w4s_gym.info import build_info, isolation_view
 from w4s_gym.ledger import Ledger
 from w4s_gym.messages import Message
@@ -92,6 +92,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         self._chat: list[Message] = []
         self._pending: Candidate | None = None
         self._over = False
+        self._shown: set[str] = set()
 
     @property
     def split(self) -> Split:
@@ -129,6 +130,30 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         """Chat messages of the next decision: those of its first candidate."""
         return self.candidate_messages(1)[0]
 
+    def to_show(self, workflow: str, evaluation: Evaluation) -> tuple[tuple[Item, ...], Evaluation]:
+        """Return the items whose failures may be shown to whoever designs, and a workflow's results on them.
+
+        Args:
+            workflow: its source.
+            evaluation: its results on the validation items: those are shown, unless `feedback_items` sets others apart.
+
+        Returns:
+            The items and the results; none, with a warning and a record, if the items could not be measured.
+        """
+        items = self.split.feedback
+        if not items:
+            return self.split.validation, evaluation
+        try:
+            measured = run_sync(self._parts.measurer.measure([workflow], "feedback", self._episode))[0]
+        except (ExecutorUnavailable, BudgetExceeded) as error:
+            gym.logger.warn(f"no failures are shown: {error}")
+            self._parts.record("no_feedback", error=f"{type(error).__name__}: {error}"[:500])
+            return items, Evaluation((), len(items))
+        compared = memorising(measured, self._shown)
+        if compared is not None:
+            self._parts.record("memorising", **compared)
+        return items, measured
+
     @property
     def saving(self) -> Saving:
         """What racing saved so far."""
@@ -155,6 +180,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         measured = self.evaluate_workflows([s.source for s in seeds])
         self.seed_evaluations = {s.name: e for s, e in zip(seeds, measured, strict=True)}
         start = max(range(len(seeds)), key=lambda i: (measured[i].accuracy, -i))
+        self._shown = set()
         self._state = DesignState(
             card=self._card(),
             turn=0,
@@ -166,7 +192,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
                 Attempt(f"seed {s.name}", s.source, e.accuracy, is_seed=True)
                 for s, e in zip(seeds, measured, strict=True)
             ),
-            cases=self._failure_cases(measured[start]),
+            cases=self._failure_cases(seeds[start].source, measured[start]),
         )
         self._pending = None
         self._over = False
@@ -262,7 +288,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         before = self.state
         candidate = self._completed(candidate)
         waits, truncated = candidate.status == "needs_repair", candidate.status == "infrastructure"
-        cases = self._failure_cases(candidate.evaluation) if candidate.evaluation else ()
+        cases = self._failure_cases(candidate.workflow, candidate.evaluation) if candidate.evaluation else ()
         self._state = state = after(before, candidate, cases)
         self._pending = candidate if waits else None
         terminated = state.turn >= self.config.max_turns
@@ -369,12 +395,17 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             feedback_message(state, state.history[-1], before.accuracy, style, notes),
         ]
 
-    def _failure_cases(self, evaluation: Evaluation) -> tuple[FailureCase, ...]:
-        """Draw failed validation items; how much randomness that takes does not depend on the results."""
-        items = self.split.validation
+    def _failure_cases(self, workflow: str, evaluation: Evaluation) -> tuple[FailureCase, ...]:
+        """Draw failed items; how much randomness that takes does not depend on the results."""
+        items, seen = (
+            self.to_show(workflow, evaluation) if self.config.feedback_cases else (self.split.validation, evaluation)
+        )
         place = {items[i].id: rank for rank, i in enumerate(self.np_random.permutation(len(items)))}
-        failed = sorted(failed_results(evaluation), key=lambda result: place[result.item_id])
-        return failure_cases(self.benchmark, items, failed[: self.config.feedback_cases])
+        failed = sorted(failed_results(seen), key=lambda result: place[result.item_id])[: self.config.feedback_cases]
+        cases = failure_cases(self.benchmark, items, failed)
+        if cases:
+            self._shown.update(result.item_id for result in failed)
+        return cases
 
     def _card(self) -> TaskCard:
         benchmark, first = self.benchmark, self.split.validation[0]

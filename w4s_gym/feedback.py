@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from w4s_gym.benchmark import Benchmark, Item
 from w4s_gym.quoting import quoted
@@ -15,17 +15,39 @@ def failed_results(evaluation: Evaluation) -> list[ItemResult]:
     return [result for result in evaluation.scored if result.score < 1.0]
 
 
+def memorising(evaluation: Evaluation, shown: Collection[str]) -> dict[str, float] | None:
+    """Compare a workflow's accuracy on items whose gold answers were shown before with that on the others.
+
+    Args:
+        evaluation: on the items that failures are shown from.
+        shown: ids of those that were shown.
+
+    Returns:
+        Accuracies and numbers of items of both; None when one of them is empty.
+    """
+    seen = [result.score for result in evaluation.scored if result.item_id in shown]
+    unseen = [result.score for result in evaluation.scored if result.item_id not in shown]
+    if not seen or not unseen:
+        return None
+    return {
+        "shown": sum(seen) / len(seen),
+        "unseen": sum(unseen) / len(unseen),
+        "shown_items": len(seen),
+        "unseen_items": len(unseen),
+    }
+
+
 def failure_cases(
     benchmark: Benchmark, items: Sequence[Item], results: Iterable[ItemResult]
 ) -> tuple[FailureCase, ...]:
-    """Describe failed validation items.
+    """Describe failed items.
 
     Questions of a confidential benchmark never enter a prompt, because prompts are written to disk as trajectories; nor
     does a program that solves a code item, because hidden tests grade it.
 
     Args:
         benchmark: the benchmark of the items.
-        items: the validation items.
+        items: the items they are among.
         results: those of its results that shall be told, in this order.
 
     Returns:

@@ -19,7 +19,7 @@ from w4s_gym.shares import working_for
 from w4s_gym.splits import Split
 from w4s_gym.usage import Usage
 
-Part = Literal["validation", "test"]
+Part = Literal["validation", "test", "feedback"]
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,15 @@ class Measurer:
 
         Args:
             sources: Python sources that define `solver`; equal ones are measured once.
-            part: `validation` or `test`.
+            part: `validation`, `test` or `feedback`.
             episode: draw and account; results kept in memory are charged to it as cached calls.
 
         Raises:
             ExecutorUnavailable: too few items of a workflow could be measured; the others are kept.
             BudgetExceeded: a cap of the run was reached; what was measured is kept.
         """
-        items = self._split.validation if part == "validation" else self._split.test
+        parts = {"validation": self._split.validation, "test": self._split.test, "feedback": self._split.feedback}
+        items = parts[part]
         fresh = [s for s in dict.fromkeys(sources) if (digest(s), episode.draw, part) not in self._kept]
         outcomes = await self._evaluator.evaluate_many(fresh, items, episode)
         errors = []

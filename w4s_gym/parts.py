@@ -80,6 +80,7 @@ class Parts:
             config.split_seed,
             config.split,
             published(items) if published else None,
+            config.feedback_items,
         )
 
     @cached_property

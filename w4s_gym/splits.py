@@ -23,7 +23,9 @@ class Split:
     test: tuple[Item, ...]
     """Items the selected workflow is measured on once, at the end."""
     hash: str
-    """Fingerprint of ids, questions and gold answers of both lists, in order: 16 hexadecimal digits."""
+    """Fingerprint of ids, questions and gold answers of all lists, in order: 16 hexadecimal digits."""
+    feedback: tuple[Item, ...] = ()
+    """Items that failures are shown from, if these are not validation items; they never pay."""
 
 
 def make_split(
@@ -33,8 +35,9 @@ def make_split(
     seed: int = 0,
     kind: SplitKind = "seeded",
     published: tuple[Sequence[str], Sequence[str]] | None = None,
+    feedback_size: int = 0,
 ) -> Split:
-    """Split items so that no question stands on both sides.
+    """Split items so that no question stands on two sides.
 
     Items are repeats when identity and task agree: the first one is kept. Items that share their identity only (a
     question in several languages) stay on one side. The order is that of a hash of seed and text, so it depends
@@ -47,6 +50,8 @@ def make_split(
         seed: seed of the order (`seeded` only).
         kind: `seeded`, or `published` to use the lists of ids in `published`.
         published: ids of (validation, test).
+        feedback_size: largest number of items to show failures from: of those that validation and test leave over, and
+            where that is too little, up to a quarter of the validation items.
 
     Raises:
         ConfigError: a size is not positive, there are too few items, or the benchmark has no published lists.
@@ -61,8 +66,20 @@ def make_split(
         validation, test = _seeded(items, validation_size, test_size, seed)
     else:
         raise ConfigError(f'expected kind "seeded" or "published"; got {kind!r}')
+    rest = [*validation[validation_size:], *test[test_size:]]
     validation, test = validation[:validation_size], test[:test_size]
-    return Split(tuple(validation), tuple(test), _hash(validation, test))
+    used = {item.identity for item in (*validation, *test)}
+    feedback = [item for item in rest if item.identity not in used][:feedback_size]
+    lacking = min(feedback_size - len(feedback), len(validation) // 4)
+    if lacking > 0:
+        paying = _without_questions_of(validation[:-lacking], validation[-lacking:])
+        feedback, validation = [*feedback, *validation[-lacking:]], paying
+    return Split(tuple(validation), tuple(test), _hash(validation, test, feedback), tuple(feedback))
+
+
+def _without_questions_of(items: Sequence[Item], others: Sequence[Item]) -> list[Item]:
+    identities = {item.identity for item in others}
+    return [item for item in items if item.identity not in identities]
 
 
 @dataclass(frozen=True)
@@ -126,6 +143,7 @@ def _rank(seed: int, text: str) -> bytes:
     return hashlib.sha256(f"{seed}\n{text}".encode("utf-8", "surrogatepass")).digest()
 
 
-def _hash(validation: Sequence[Item], test: Sequence[Item]) -> str:
-    content = [[[item.id, item.identity, item.gold] for item in side] for side in (validation, test)]
+def _hash(validation: Sequence[Item], test: Sequence[Item], feedback: Sequence[Item]) -> str:
+    sides = (validation, test, feedback) if feedback else (validation, test)
+    content = [[[item.id, item.identity, item.gold] for item in side] for side in sides]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
