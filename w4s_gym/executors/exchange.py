@@ -57,8 +57,8 @@ class Refused(Exception):
     """The endpoint says that the request is wrong (status 400, 413, 422 or 501)."""
 
 
-class Overloaded(ExecutorUnavailable):
-    """The endpoint asked for less until the end: no request is to blame."""
+class EndpointAtFault(ExecutorUnavailable):
+    """The endpoint asked for less until the end, or refuses the key or the model: no request is to blame."""
 
 
 class _Transient(Exception):
@@ -115,7 +115,7 @@ class Exchange:
         try:
             return await retrying(self._attempt, path, model, body, pool, course)
         except _Transient as error:
-            raise (ExecutorUnavailable if error.retry_after is None else Overloaded)(
+            raise (ExecutorUnavailable if error.retry_after is None else EndpointAtFault)(
                 f"{self._config.endpoint}: no answer after {course.attempts} attempts; the last one failed: {error}. "
                 "Check that the endpoint is up and its limits; answered calls are in the cache if one is on",
                 Usage(unanswered=course.unanswered),
@@ -193,7 +193,8 @@ class Exchange:
             raise Refused(message) from None
         hopeless = status == 429 and error.code in ("insufficient_quota", "billing_hard_limit_reached")
         if hopeless or (400 <= status < 500 and status not in (408, 409, 425, 429)):
-            raise ExecutorUnavailable(
+            # Some answer 403 to a single prompt that they dislike.
+            raise (ExecutorUnavailable if status == 403 else EndpointAtFault)(
                 f"{self._config.endpoint} refuses all requests: {why}. Check the key, the model's name and the account",
                 Usage(unanswered=course.unanswered),
             ) from None

@@ -14,7 +14,7 @@ from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, most_toke
 from w4s_gym.executors.batching import collect
 from w4s_gym.executors.config import EndpointConfig
 from w4s_gym.executors.dialect import Dialect, Feature, body, sample_seed
-from w4s_gym.executors.exchange import Answer, Exchange, Overloaded, Refused
+from w4s_gym.executors.exchange import Answer, EndpointAtFault, Exchange, Refused
 from w4s_gym.executors.keys import find_key
 from w4s_gym.executors.pricing import price_of
 from w4s_gym.json_reply import parse_json_object
@@ -138,14 +138,14 @@ class OpenAIExecutor:
             ExecutorUnavailable: the endpoint is down or overloaded.
             RequestRefused: it answers both controls, but not this request.
         """
-        if isinstance(error, Overloaded) or not await self._answers_control():
+        if isinstance(error, EndpointAtFault) or not await self._answers_control():
             raise ExecutorUnavailable(str(error), paid) from None
         brief = replace(self.config, attempts=2, call_seconds=min(self.config.call_seconds, _CONTROL_SECONDS))
         try:
             return await self._send(request, seed, brief)
         except ExecutorUnavailable as again:
             paid = paid + (again.usage or Usage())
-            if isinstance(again, Overloaded) or not await self._answers_control():
+            if isinstance(again, EndpointAtFault) or not await self._answers_control():
                 raise ExecutorUnavailable(str(again), paid) from None
             raise RequestRefused(f"{self.name} answers other requests, but not this one: {again}", paid) from None
 
