@@ -23,6 +23,7 @@ FLOORS = (
     {"config", "candidates"},
     {"measure"},
     {"evaluation"},
+    {"remembered"},
     {"agent"},
     {"episode", "prompts"},
     {"ledger", "drawn_requests", "feedback", "guided", "info", "render", "spaces"},

@@ -74,6 +74,9 @@ class EnvConfig:
     """When to end the validation of candidates that can hardly earn a reward (an empty dict takes the defaults; a
     candidate that is given up earns the reward of its predicted accuracy); None measures every candidate on all items.
     """
+    remember: bool = False
+    """Let the environments of one process that measure the same workflow on the same item and draw with a simulated
+    executor run it once. Numbers and charges are those of measuring it again; only time is saved."""
     sandbox: SandboxConfig = SandboxConfig()
     """How workflows are confined."""
     allow_unsafe: bool = False

@@ -16,6 +16,7 @@ from w4s_gym.executors.base import Executor
 from w4s_gym.ledger import Caps, Ledger
 from w4s_gym.quoting import quoted
 from w4s_gym.racing import Race
+from w4s_gym.remembered import Remembered
 from w4s_gym.results import Evaluation, ItemResult
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.sandbox.types import PROGRAM_LIMITS, ErrorReport, Limits
@@ -64,8 +65,24 @@ class EvaluationLimits:
 class Evaluator:
     """Measures workflows of one benchmark with one executor. Lives on one event loop."""
 
-    def __init__(self, benchmark: Benchmark, executor: Executor, sandbox: Sandbox, limits: EvaluationLimits) -> None:
-        """Keep the parts; nothing is started."""
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        executor: Executor,
+        sandbox: Sandbox,
+        limits: EvaluationLimits,
+        remembered: Remembered | None = None,
+    ) -> None:
+        """Keep the parts; nothing is started.
+
+        Args:
+            benchmark: grades.
+            executor: answers the calls.
+            sandbox: runs the workflows.
+            limits: of running them.
+            remembered: results that need not be measured again; they are charged as if they were.
+        """
+        self._remembered = remembered
         self._benchmark = benchmark
         self._executor = executor
         self._sandbox = sandbox
@@ -200,11 +217,25 @@ class Evaluator:
         return self._places
 
     async def run_item(self, workflow: str, item: Item, episode: Episode, notes: set[str] | None = None) -> ItemResult:
-        """Run one workflow on one item and grade its answer.
+        """Run one workflow on one item and grade its answer, unless the result is remembered.
 
         Raises:
             BudgetExceeded: a cap of the run was reached.
         """
+        place = workflow, item.id, episode.draw
+        kept = self._remembered.get(*place) if self._remembered is not None else None
+        if kept is not None:
+            episode.child("item").ledger.settle(0, kept[0].usage)
+        else:
+            said: set[str] = set()
+            kept = await self._run(workflow, item, episode, said), frozenset(said)
+            if self._remembered is not None:
+                self._remembered.keep(*place, *kept)
+        if notes is not None:
+            notes |= kept[1]
+        return kept[0]
+
+    async def _run(self, workflow: str, item: Item, episode: Episode, notes: set[str]) -> ItemResult:
         own = episode.child("item", self.limits.item_caps)
         for _ in range(_SANDBOX_ATTEMPTS):
             host = AgentHost(
@@ -224,7 +255,7 @@ class Evaluator:
                 seed=run_seed(item.id, own.draw),
                 limits=self.limits.run,
             )
-            if notes is not None and host.model_override:
+            if host.model_override:
                 notes.add("`model=` was ignored: the executor is fixed by the environment")
             if isinstance(host.failure, RunBudgetExceeded):
                 raise BudgetExceeded(str(host.failure))

@@ -16,7 +16,9 @@ from w4s_gym.errors import ConfigError
 from w4s_gym.evaluation import Evaluator
 from w4s_gym.executors import Executor, check_executor, make_executor
 from w4s_gym.journal import Journal
+from w4s_gym.ledger import Caps
 from w4s_gym.measure import Measurer
+from w4s_gym.remembered import Remembered, remembered
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.splits import Split, make_split
 
@@ -99,8 +101,20 @@ class Parts:
     @cached_property
     def measurer(self) -> Measurer:
         """Measures workflows, and keeps the results."""
-        evaluator = Evaluator(self._benchmark, self.executor, self.sandbox, self._config.limits)
+        evaluator = Evaluator(self._benchmark, self.executor, self.sandbox, self._config.limits, self._remembered())
         return Measurer(evaluator, self.sandbox, self.split, self.record)
+
+    def _remembered(self) -> Remembered | None:
+        """Results of other environments that are like this one, if they are wanted and could not differ."""
+        config = self._config
+        capped = config.budget != Caps() or config.limits.evaluation_caps != Caps()
+        spec = self._executor
+        # Only of the simulator itself: what wraps it may have more to do, such as to record.
+        if not config.remember or capped or not (isinstance(spec, str) and spec.startswith("sim:")):
+            return None
+        options = sorted(self._benchmark_options.items())
+        kind = (self._benchmark.name, options, spec, config.executor_config, config.limits, config.sandbox)
+        return remembered(repr(kind))
 
     @cached_property
     def trials(self) -> CandidateTrials:

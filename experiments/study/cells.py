@@ -59,6 +59,7 @@ def make_environment(
     """
     responses = None if folder is None or config.executor.startswith("sim:") else folder / "responses"
     options = {**config.environment_options(share, responses), "prompt_style": prompt_style, "max_turns": max_turns}
+    options.setdefault("remember", True)  # designers with one seed start from the same states
     options["racing"] = options.get("racing", {}) if racing else None
     env = gym.make(config.env, disable_env_checker=True, **options).unwrapped
     assert isinstance(env, WorkflowDesignEnv)
