@@ -7,19 +7,20 @@ python experiments/ablations.py --track                  # one wandb group
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
-from w4s_gym.study.command import parse, run_command
+from w4s_gym.study.board import console
+from w4s_gym.study.cells import Cell, comparison_cells
+from w4s_gym.study.command import Study, parse
 from w4s_gym.study.config import CompareConfig
-from w4s_gym.study.report import Table
+from w4s_gym.study.report import write_table
 from w4s_gym.study.results import Results
-from w4s_gym.study.runner import CellSpec, comparison_cells, console
 from w4s_gym.study.stats import HierarchicalBootstrap
+from w4s_gym.study.table import Table
 
 DEFAULT = "default"
 ABLATIONS: dict[str, dict[str, Any]] = {
@@ -72,9 +73,14 @@ def variant_config(config: AblationConfig, name: str) -> CompareConfig:
     changes = dict(ABLATIONS[name])
     for key in ("policy_options", "env_options", "algo_options"):
         if key in changes:
-            changes[key] = json.dumps({**json.loads(getattr(config, key)), **changes[key]}, sort_keys=True)
-    plain = CompareConfig(**{f.name: getattr(config, f.name) for f in fields(CompareConfig)})
-    return replace(plain, **changes)
+            changes[key] = _merged(getattr(config, key), changes[key])
+    return config.plain(**changes)
+
+
+def _merged(options: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with the changes; what a change does not name stays, in dicts inside too."""
+    nested = {k: _merged(options[k], v) for k, v in changes.items() if isinstance(v, dict) and k in options}
+    return {**options, **changes, **nested}
 
 
 def names(config: AblationConfig) -> list[str]:
@@ -82,7 +88,7 @@ def names(config: AblationConfig) -> list[str]:
     return [name for name in ABLATIONS if not config.only or name in (DEFAULT, *config.only)]
 
 
-def ablation_cells(config: AblationConfig) -> list[CellSpec]:
+def ablation_cells(config: AblationConfig) -> list[Cell]:
     """All cells; the dollars of the whole study are shared out evenly."""
     for name in config.only:
         variant_config(config, name)  # raises for an unknown one
@@ -96,9 +102,7 @@ def ablation_cells(config: AblationConfig) -> list[CellSpec]:
 def write_report(folder: RunFolder, config: CompareConfig) -> None:
     """Make the table of all settings from the journal and print it."""
     table = ablation_table(folder)
-    (folder.path / "table.md").write_text(table.markdown(), encoding="utf-8")
-    table.show(console)
-    console.print(f"wrote {folder.path / 'table.md'}", highlight=False, soft_wrap=True)
+    write_table(folder, table)
     if config.track:
         from w4s_gym.study.track import track_table
 
@@ -108,7 +112,7 @@ def write_report(folder: RunFolder, config: CompareConfig) -> None:
 
 def ablation_table(folder: RunFolder) -> Table:
     """Return test accuracy at the design budget for every setting, and its difference from the default."""
-    stored = AblationConfig.from_run(folder.config, AblationConfig())
+    stored = AblationConfig.of_run(folder.config)
     mark = " (simulated)" if folder.simulated else ""
     table = Table(
         f"Ablations of {stored.algos[0]} on {stored.env}, executor {stored.executor}{mark}",
@@ -116,9 +120,7 @@ def ablation_table(folder: RunFolder) -> Table:
     )
     finished = {r["variant"] for r in folder.records("cell")}
     results = {
-        name: Results.of_run(folder, name, variant_config(stored, name).measured)
-        for name in names(stored)
-        if name in finished
+        name: Results.of_run(folder, name, variant_config(stored, name)) for name in names(stored) if name in finished
     }
     for name, result in results.items():
         algo = result.algos[0]
@@ -146,6 +148,7 @@ def ablation_table(folder: RunFolder) -> Table:
     return table
 
 
+ABLATIONS_STUDY = Study("ablations", ablation_cells, write_report, announce=True)
+
 if __name__ == "__main__":
-    given = parse(AblationConfig, __doc__)
-    sys.exit(run_command("ablations", given, ablation_cells, write_report, announce=True))
+    sys.exit(ABLATIONS_STUDY.run(parse(AblationConfig, __doc__)))

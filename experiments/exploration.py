@@ -37,7 +37,7 @@ from w4s_gym.messages import Message
 from w4s_gym.normal_form import normal_form
 from w4s_gym.options import json_object
 from w4s_gym.results import Candidate
-from w4s_gym.study.report import Table
+from w4s_gym.study.table import Table
 
 _GUIDED = {"prompt_style": "guided"}
 _CODE = {"reply_form": "code"}
@@ -210,7 +210,7 @@ def _view(candidate: Candidate) -> dict[str, Any]:
 def main() -> int:
     """Measure the cells and print their table after each; returns the exit code."""
     config = tyro.cli(ExplorationConfig, description=__doc__)
-    console = Console(width=200)
+    console = Console(width=200, markup=False)
     try:
         unknown = [name for name in config.cells if name not in CELLS]
         if unknown or config.proposals < 1:

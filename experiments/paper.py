@@ -17,9 +17,9 @@ The planned cost is printed first; `--plan` prints only that. `--max-dollars` is
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -28,12 +28,14 @@ from transfer import transfer_table
 
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
-from w4s_gym.study.command import parse, run_command
+from w4s_gym.study.cells import Cell, TransferCell, comparison_cells
+from w4s_gym.study.command import Study, parse
 from w4s_gym.study.config import CompareConfig
-from w4s_gym.study.report import Table
-from w4s_gym.study.results import Cell, Results
-from w4s_gym.study.runner import CellSpec, comparison_cells, console
+from w4s_gym.study.designers import find_designer
+from w4s_gym.study.report import write_table
+from w4s_gym.study.results import CellResult, Results
 from w4s_gym.study.stats import HierarchicalBootstrap
+from w4s_gym.study.table import Table
 
 MAIN_BENCHMARKS = (
     "W4S-HumanEval-v0",
@@ -78,21 +80,18 @@ class PaperConfig(CompareConfig):
 
     def comparison(self) -> CompareConfig:
         """Return the configuration of the cells, with the sizes of the chosen scale."""
-        plain = CompareConfig(**{f.name: getattr(self, f.name) for f in fields(CompareConfig)})
         if not self.published:
             turns = 6 if self.experiment == "iterations" else self.design_turns
-            return replace(plain, design_turns=turns, curve_turns=turns)
-        options = {"adas": {"generations": 30}, "aflow": {"rounds": 20}, **json.loads(self.algo_options)}
-        return replace(
-            plain,
+            return self.plain(design_turns=turns, curve_turns=turns)
+        return self.plain(
             budget=10**9,
             iterations=30,
             design_turns=10,
             design_candidates=5,
             curve_turns=10,
             design_episodes=1,
-            algo_options=json.dumps(options, sort_keys=True),
-            env_options=json.dumps({"validation_size": None, "test_size": None, **json.loads(self.env_options)}),
+            algo_options={"adas": {"generations": 30}, "aflow": {"rounds": 20}, **self.algo_options},
+            env_options={"validation_size": None, "test_size": None, **self.env_options},
         )
 
     def benchmarks(self) -> tuple[str, ...]:
@@ -105,23 +104,27 @@ class PaperConfig(CompareConfig):
             return ("W4S-GSMHard-v0",) if self.published else EMBEDDED[:1]
         return MAIN_BENCHMARKS if self.published else EMBEDDED
 
+    def transfer_targets(self) -> tuple[str, ...]:
+        """Environment ids that the experiment `transfer` designs for."""
+        return self.envs or TARGETS[self.published]
+
 
 TRAINED_ON = {True: ("W4S-GSMPlus-v0", "W4S-MGSM-v0"), False: ("W4S-GSMSymbolic-v0",)}
 TARGETS = {True: ("W4S-GSM8K-v0", "W4S-GSMHard-v0", "W4S-SVAMP-v0"), False: ("W4S-ChainSum-v0", "W4S-HumanEval-v0")}
 """Benchmarks of the transfer table; without `--published` those that need no data."""
 
 
-def paper_cells(config: PaperConfig) -> list[CellSpec]:
+def paper_cells(config: PaperConfig) -> Sequence[Cell]:
     """All cells of the experiment; the dollars are shared out evenly among the benchmarks."""
     plain = config.comparison()
     if config.experiment == "transfer":
-        meta_agents = tuple(a for a in config.algos if a in ("untrained", "sft", "rlao", "grpo"))
+        meta_agents = tuple(algo for algo in config.algos if find_designer(algo).meta_agent)
         if not meta_agents:
             raise ConfigError("transfer: expected meta-agents among --algos: untrained, sft, rlao, grpo")
         cell = replace(plain, algos=meta_agents, curve_turns=0)
-        on, targets = TRAINED_ON[config.published], config.envs or TARGETS[config.published]
+        on, targets = TRAINED_ON[config.published], config.transfer_targets()
         return [
-            CellSpec(cell, algo, seed, trained_on=on, targets=targets)
+            TransferCell(cell, algo, seed, trained_on=on, targets=targets)
             for seed in range(config.seeds)
             for algo in meta_agents
         ]
@@ -132,23 +135,20 @@ def paper_cells(config: PaperConfig) -> list[CellSpec]:
 
 def write_report(folder: RunFolder, given: CompareConfig) -> None:
     """Make the experiment's table from the journal and print it."""
-    config = PaperConfig.from_run(folder.config, PaperConfig())
+    config = PaperConfig.of_run(folder.config)
     makers = {"main": main_table, "humaneval-cost": cost_table, "iterations": iteration_table}
     if config.experiment == "transfer":
-        targets = paper_cells(config)[0].targets
-        table = transfer_table(folder, TRAINED_ON[config.published], targets)
+        table = transfer_table(folder, TRAINED_ON[config.published], config.transfer_targets())
     else:
         table = makers[config.experiment](config, _results(folder, config))
-    (folder.path / "table.md").write_text(table.markdown(), encoding="utf-8")
-    table.show(console)
-    console.print(f"wrote {folder.path / 'table.md'}", highlight=False, soft_wrap=True)
+    write_table(folder, table)
 
 
 def _results(folder: RunFolder, config: PaperConfig) -> dict[str, Results]:
     """Results by benchmark, of the benchmarks that have some."""
     found = {r["variant"] for r in folder.records("cell")}
     return {
-        name: Results.of_run(folder, name, replace(config.comparison(), env=name).measured)
+        name: Results.of_run(folder, name, replace(config.comparison(), env=name))
         for name in config.benchmarks()
         if name in found
     }
@@ -178,8 +178,8 @@ def main_table(config: PaperConfig, results: dict[str, Results]) -> Table:
                 continue
             boot = HierarchicalBootstrap(result.items)
             row.append(boot.mean(_scores(result, algo), result.stream(algo)).percent())
-        label = next((r.label(algo) for r in results.values() if algo in r.algos), algo)
-        table.add("W4S (RLAO)" if algo == "rlao" else label, *row)
+        designer = find_designer(algo)
+        table.add(designer.published_label or designer.label, *row)
     table.notes.append(
         f"W4S and untrained: {plain.design_turns} design turns, {plain.design_candidates} candidate(s) a turn; "
         f"AFlow and ADAS: searches within {'20 rounds and 30 generations' if config.published else 'the budget'}; "
@@ -218,11 +218,11 @@ def cost_table(config: PaperConfig, results: dict[str, Results]) -> Table:
     return table
 
 
-def _delivered(result: Results, cell: Cell) -> str:
+def _delivered(result: Results, cell: CellResult) -> str:
     """Digest of the workflow that a cell delivers; for several episodes that of the first."""
     if "design" not in cell.result:
         return cell.result["search"]["workflow"]
-    return cell.result["design"]["episodes"][0]["selected"][str(result.config["design_turns"])]["workflow"]
+    return cell.result["design"]["episodes"][0]["selected"][str(result.config.design_turns)]["workflow"]
 
 
 def iteration_table(config: PaperConfig, results: dict[str, Results]) -> Table:
@@ -237,7 +237,7 @@ def iteration_table(config: PaperConfig, results: dict[str, Results]) -> Table:
         if algo in result.meta_agents:
             values = [f"{100 * np.nanmean(result.design_scores(algo, turn)):.1f}" for turn in turns]
             table.add(result.label(algo), "test", *values)
-        elif algo != "seed":
+        elif not result.designer(algo).reference:
             curves = [[point["best"] for point in cell.result["curve"]] for cell in result.of(algo)]
             best = [[curve[min(turn, len(curve)) - 1] for curve in curves] for turn in turns]
             table.add(result.label(algo), "validation", *(f"{100 * np.mean(values):.1f}" for values in best))
@@ -251,4 +251,4 @@ def iteration_table(config: PaperConfig, results: dict[str, Results]) -> Table:
 
 if __name__ == "__main__":
     given = parse(PaperConfig, __doc__)
-    sys.exit(run_command(f"paper-{given.experiment}", given, paper_cells, write_report, announce=True))
+    sys.exit(Study(f"paper-{given.experiment}", paper_cells, write_report, announce=True).run(given))

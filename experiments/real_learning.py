@@ -23,16 +23,13 @@ solves nothing.
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import replace
 
-from compare_algos import write_report
-
-from w4s_gym.options import json_object
-from w4s_gym.study.command import parse, run_command
+from w4s_gym.study.cells import Cell, comparison_cells
+from w4s_gym.study.command import Study, parse
 from w4s_gym.study.config import CompareConfig
-from w4s_gym.study.runner import CellSpec, comparison_cells
+from w4s_gym.study.report import write_report
 
 ENVIRONMENT = {
     "reward": {"kind": "gain"},
@@ -71,23 +68,20 @@ DEFAULT = CompareConfig(
     curve_turns=1,
     validation_size=40,
     test_size=40,
-    algo_options=json.dumps(
-        {
-            "untrained": {"episodes": EPISODES},
-            "sft": {"episodes": EPISODES, "epochs": PASSES},
-            "rlao": {"episodes": EPISODES, "epochs": PASSES, "tau": TAU},
-        }
-    ),
+    algo_options={
+        "untrained": {"episodes": EPISODES},
+        "sft": {"episodes": EPISODES, "epochs": PASSES},
+        "rlao": {"episodes": EPISODES, "epochs": PASSES, "tau": TAU},
+    },
 )
 
 
 def with_environment(config: CompareConfig) -> CompareConfig:
     """Add `ENVIRONMENT` to the options of the command line, so that the run folder says what was run."""
-    options = {**ENVIRONMENT, **json_object("env_options", config.env_options)}
-    return replace(config, env_options=json.dumps(options, sort_keys=True))
+    return replace(config, env_options={**ENVIRONMENT, **config.env_options})
 
 
-def cells(config: CompareConfig) -> list[CellSpec]:
+def cells(config: CompareConfig) -> list[Cell]:
     """All cells; the untrained meta-agent plays one iteration, the first one of the others.
 
     They are sorted by designer: those of one seed ask much the same, and unless they run at the same time, one finds
@@ -95,9 +89,10 @@ def cells(config: CompareConfig) -> list[CellSpec]:
     """
     once = replace(config, iterations=1)
     ordered = sorted(comparison_cells(config), key=lambda cell: config.algos.index(cell.algo))
-    return [replace(c, config=once) if c.algo == "untrained" else c for c in ordered]
+    return [replace(cell, config=once) if cell.designer.baseline else cell for cell in ordered]
 
+
+REAL_LEARNING = Study("real_learning", cells, write_report)
 
 if __name__ == "__main__":
-    given = with_environment(parse(CompareConfig, __doc__, DEFAULT))
-    sys.exit(run_command("real_learning", given, cells, write_report))
+    sys.exit(REAL_LEARNING.run(with_environment(parse(CompareConfig, __doc__, DEFAULT))))

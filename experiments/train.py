@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -23,12 +23,13 @@ from w4s_gym.algos import earlier_options, make_policy
 from w4s_gym.algos.base import Batch
 from w4s_gym.algos.best_of_m import BestOfM
 from w4s_gym.algos.policies.base import Policy
-from w4s_gym.algos.seeding import derive_seed
-from w4s_gym.algos.trajectory import Row, read_rows, write_rows
+from w4s_gym.algos.trajectory import Row, read_rows
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import ConfigError, W4SError
-from w4s_gym.options import json_object
-from w4s_gym.study.config_file import command_line
+from w4s_gym.study.command import parse
+from w4s_gym.study.config import Options
+from w4s_gym.study.designers import Setup, find_designer
+from w4s_gym.study.training import iterate
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,16 @@ class TrainConfig:
 
     env: str = "W4S-GSMSymbolic-v0"
     """Environment id."""
-    env_options: str = '{"max_turns": 2, "validation_size": 64}'
-    """Options of `gym.make`, as JSON."""
+    env_options: Options = field(default_factory=lambda: {"max_turns": 2, "validation_size": 64})
+    """Options of `gym.make`."""
     policy: str = "tiny"
     """The meta-agent: `tiny`, `hf:<name or folder>`, or, with `--algo untrained`, `openai:<model>`."""
-    policy_options: str = "{}"
-    """Options of `make_policy`, as JSON."""
+    policy_options: Options = field(default_factory=dict)
+    """Options of `make_policy`."""
     algo: Literal["rlao", "sft", "grpo", "untrained"] = "rlao"
     """How it learns; `untrained` only plays."""
-    algo_options: str = "{}"
-    """Options of the algorithm, as JSON, for instance `{"tau": 0.2, "epochs": 2}`."""
+    algo_options: Options = field(default_factory=dict)
+    """Options of the algorithm, for instance `{"tau": 0.2, "epochs": 2}`."""
     candidates: int = 5
     """Candidates a turn (m)."""
     iterations: int = 10
@@ -59,40 +60,22 @@ class TrainConfig:
 
     def make_policy(self) -> Policy:
         """Make the meta-agent."""
-        options = earlier_options.policy_options(json_object("policy_options", self.policy_options))
-        return make_policy(self.policy, **options)
+        return make_policy(self.policy, **earlier_options.policy_options(self.policy_options))
+
+    def make_algorithm(self, policy: Policy) -> BestOfM:
+        """Make the algorithm that trains `policy`."""
+        options = {**earlier_options.algorithm_options(self.algo, self.policy_options), **self.algo_options}
+        setup = Setup(policy, self.candidates, f"{self.algo}/{self.seed}", self.seed, options=options)
+        algorithm = find_designer(self.algo).make(setup)
+        assert isinstance(algorithm, BestOfM)
+        return algorithm
 
     def make_env(self, policy: Policy) -> WorkflowDesignEnv:
         """Make the environment with the prompt style that the meta-agent wants."""
-        options = {"prompt_style": policy.prompt_style, **json_object("env_options", self.env_options)}
+        options = {"prompt_style": policy.prompt_style, **self.env_options}
         env = gym.make(self.env, disable_env_checker=True, **options).unwrapped
         assert isinstance(env, WorkflowDesignEnv)
         return env
-
-
-def make_algorithm(config: TrainConfig, policy: Policy) -> BestOfM:
-    """Make the algorithm that trains `policy`."""
-    options = {
-        "candidates": config.candidates,
-        **earlier_options.algorithm_options(config.algo, json_object("policy_options", config.policy_options)),
-        **json_object("algo_options", config.algo_options),
-    }
-    run = f"{config.algo}/{config.seed}"
-    if config.algo == "untrained":
-        from w4s_gym.algos.best_of_m import Untrained
-
-        return Untrained.of_options(policy, options, run)
-    if config.algo == "rlao":
-        from w4s_gym.algos.rlao import RLAO
-
-        return RLAO.of_options(policy, options, run)
-    if config.algo == "sft":
-        from w4s_gym.algos.sft import SFT
-
-        return SFT.of_options(policy, options, run)
-    from w4s_gym.algos.grpo import GRPO
-
-    return GRPO.of_options(policy, options, run)
 
 
 def train_offline(config: TrainConfig) -> None:
@@ -102,7 +85,7 @@ def train_offline(config: TrainConfig) -> None:
         if not file.exists():
             raise ConfigError(f"expected a file of rows; there is no {file}. Write one with --algo untrained")
         rows += read_rows(file)
-    algorithm = make_algorithm(config, config.make_policy())
+    algorithm = config.make_algorithm(config.make_policy())
     figures = algorithm.update(Batch(rows, "", 0.0))
     algorithm.save(config.out / "state")
     print(f"{len(rows)} rows: " + " ".join(f"{key} {value:.4g}" for key, value in figures.items()))
@@ -112,29 +95,24 @@ def train_offline(config: TrainConfig) -> None:
 def train_online(config: TrainConfig) -> None:
     """Play and learn, one checkpoint per iteration."""
     policy = config.make_policy()
-    algorithm = make_algorithm(config, policy)
+    algorithm = config.make_algorithm(policy)
     state = config.out / "state"
     if (state / "progress.json").exists():
         algorithm.load(state)
         print(f"going on after iteration {algorithm.progress.iterations}")
     env = config.make_env(policy)
     try:
-        while algorithm.progress.iterations < config.iterations:
-            iteration = algorithm.progress.iterations
-            batch = algorithm.collect(env, derive_seed("collect", config.seed, iteration) % 2**31)
-            write_rows(config.out / "rows.jsonl", batch.rows)
-            figures = {**batch.metrics, "best": batch.best_accuracy, **algorithm.update(batch)}
+        for number in range(algorithm.progress.iterations, config.iterations):
+            iteration = iterate(algorithm, env, config.seed, number, config.out / "rows.jsonl")
             algorithm.save(state)
-            record = {"iteration": iteration, "calls": env.ledger.usage.calls, **figures}
+            figures = {"best": iteration.batch.best_accuracy, **iteration.figures}
+            record = {"iteration": number, "calls": env.ledger.usage.calls, **figures}
             with (config.out / "curve.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
-            shown = " ".join(
-                f"{key} {record[key]:.3g}"
-                for key in ("reward", "accuracy", "runnable", "best", "loss")
-                if key in record
-            )
+            told = [key for key in ("reward", "accuracy", "runnable", "best", "loss") if key in figures]
             simulated = " (simulated)" if env.state.card.simulated else ""
-            print(f"iteration {iteration}: {shown}{simulated}", flush=True)
+            shown = " ".join(f"{key} {figures[key]:.3g}" for key in told)
+            print(f"iteration {number}: {shown}{simulated}", flush=True)
     finally:
         env.close()
     print(f"best workflow, validation {algorithm.progress.best_accuracy:.3f}:\n{algorithm.progress.best_workflow}")
@@ -142,8 +120,8 @@ def train_online(config: TrainConfig) -> None:
 
 def main() -> None:
     """Train; errors made on purpose become one line, Ctrl-C ends quietly."""
+    config = parse(TrainConfig, __doc__)
     try:
-        config = command_line(TrainConfig, __doc__ or "")
         if config.rows:
             train_offline(config)
         else:

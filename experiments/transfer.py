@@ -18,12 +18,13 @@ import numpy as np
 import tyro
 
 from w4s_gym.journal import RunFolder
-from w4s_gym.study.command import parse, run_command
+from w4s_gym.study.cells import TransferCell
+from w4s_gym.study.command import Study, parse
 from w4s_gym.study.config import CompareConfig
-from w4s_gym.study.report import Table
-from w4s_gym.study.results import Cell, Results
-from w4s_gym.study.runner import CellSpec, console
+from w4s_gym.study.report import write_table
+from w4s_gym.study.results import CellResult, Results
 from w4s_gym.study.stats import HierarchicalBootstrap
+from w4s_gym.study.table import Table
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,10 @@ class TransferConfig(CompareConfig):
     curve_turns: tyro.conf.Suppress[int] = 0
 
 
-def transfer_cells(config: TransferConfig) -> list[CellSpec]:
+def transfer_cells(config: TransferConfig) -> list[TransferCell]:
     """All cells."""
     return [
-        CellSpec(config, algo, seed, trained_on=config.train, targets=config.targets)
+        TransferCell(config, algo, seed, trained_on=config.train, targets=config.targets)
         for seed in range(config.seeds)
         for algo in config.algos
     ]
@@ -52,28 +53,28 @@ def transfer_cells(config: TransferConfig) -> list[CellSpec]:
 def results_on(folder: RunFolder, target: str) -> Results:
     """Arrange the cells' results on one unseen benchmark like those of a comparison."""
     cells = [
-        Cell(r["algo"], r["seed"], {**r["result"]["targets"][target], "training": r["result"]["training"]})
+        CellResult(r["algo"], r["seed"], {**r["result"]["targets"][target], "training": r["result"]["training"]})
         for r in folder.records("cell")
     ]
-    return Results({**folder.config, "env": target}, folder.facts, cells, folder.records("failure"))
+    config = CompareConfig.of_run({**folder.config, "env": target})
+    return Results(config, folder.facts, cells, folder.records("failure"))
 
 
 def write_report(folder: RunFolder, config: CompareConfig) -> None:
     """Make the transfer table from the journal and print it."""
-    table = transfer_table(folder, folder.config["train"], folder.config["targets"])
-    (folder.path / "table.md").write_text(table.markdown(), encoding="utf-8")
-    table.show(console)
-    console.print(f"wrote {folder.path / 'table.md'}", highlight=False, soft_wrap=True)
+    stored = TransferConfig.of_run(folder.config)
+    table = transfer_table(folder, stored.train, stored.targets)
+    write_table(folder, table)
 
 
 def transfer_table(folder: RunFolder, trained_on: Sequence[str], targets: Sequence[str]) -> Table:
     """Return test accuracy on the unseen benchmarks, and the gain over the untrained meta-agent."""
-    stored = folder.config
+    stored = CompareConfig.of_run(folder.config)
     mark = " (simulated)" if folder.simulated else ""
     short = {name: name.removeprefix("W4S-").removesuffix("-v0") for name in (*trained_on, *targets)}
     table = Table(
         f"Transfer from {' + '.join(short[name] for name in trained_on)} to unseen benchmarks, test % [95%], "
-        f"executor {stored['executor']}{mark}",
+        f"executor {stored.executor}{mark}",
         ["designer", *(short[name] for name in targets)],
     )
     results = [results_on(folder, target) for target in targets]
@@ -85,19 +86,20 @@ def transfer_table(folder: RunFolder, trained_on: Sequence[str], targets: Sequen
         for r, boot in zip(results, boots, strict=True):
             scores = r.design_scores(algo)
             text = boot.mean(scores, r.stream(algo)).percent()
-            if algo != "untrained" and "untrained" in r.algos:
-                gain = boot.difference(scores, r.stream(algo), r.design_scores("untrained"), r.stream("untrained"))
+            if r.baseline and algo != r.baseline:
+                gain = boot.difference(scores, r.stream(algo), r.design_scores(r.baseline), r.stream(r.baseline))
                 text += f"; gain {100 * gain.value:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
             cells.append(text)
         table.add(results[0].label(algo), *cells)
     table.notes.append(
-        f"{stored['seeds']} seeds; {stored['budget']:,} executor calls of training in all; design budget of "
-        f"{stored['design_turns']} turns, {stored['design_candidates']} candidate(s) a turn, on each unseen benchmark. "
+        f"{stored.seeds} seeds; {stored.budget:,} executor calls of training in all; design budget of "
+        f"{stored.design_turns} turns, {stored.design_candidates} candidate(s) a turn, on each unseen benchmark. "
         "Gain: over the untrained meta-agent at the same design budget, paired over items."
     )
     return table
 
 
+TRANSFER = Study("transfer", transfer_cells, write_report, announce=True)
+
 if __name__ == "__main__":
-    given = parse(TransferConfig, __doc__)
-    sys.exit(run_command("transfer", given, transfer_cells, write_report, announce=True))
+    sys.exit(TRANSFER.run(parse(TransferConfig, __doc__)))

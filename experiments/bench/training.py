@@ -178,7 +178,7 @@ def main() -> None:
     torch.set_num_threads(config.threads)
     for name, make in (("tiny", tiny_case), ("large", large_case)):
         if name in config.models:
-            Console().print(measure(make(config), config.rows_per_step))
+            Console(markup=False).print(measure(make(config), config.rows_per_step))
 
 
 if __name__ == "__main__":

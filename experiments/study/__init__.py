@@ -1,1 +1,6 @@
 """Studies: designers of workflows compared under the same budget, from training to tables."""
+
+from w4s_gym.study.comparison import Comparison, ComparisonResults
+from w4s_gym.study.config import CompareConfig
+
+__all__ = ["CompareConfig", "Comparison", "ComparisonResults"]

@@ -18,9 +18,9 @@ def write_best_workflow(results: Results, path: Path) -> Path:
     config = results.config
     mark = " (simulated)" if results.simulated else ""
     header = f'''\
-"""Best workflow found for {config["env"]} with the executor {config["executor"]}{mark}.
+"""Best workflow found for {config.env} with the executor {config.executor}{mark}.
 
-Designed by {results.label(cell.algo)}, seed {cell.seed}, meta-agent {config["policy"]}.
+Designed by {results.label(cell.algo)}, seed {cell.seed}, meta-agent {config.policy}.
 Validation accuracy {100 * best["validation"]:.1f}%, again on fresh draws {100 * best["validation_fresh"]:.1f}%, \
 test accuracy {100 * workflow["accuracy"]:.1f}%{mark}.
 
@@ -34,7 +34,7 @@ Without a question it answers a validation item of the benchmark.
 if __name__ == "__main__":
     from w4s_gym.standalone import main
 
-    main(__file__, env={config["env"]!r}, executor={config["executor"]!r})
+    main(__file__, env={config.env!r}, executor={config.executor!r})
 """
     # A workflow may not start with `from __future__`: it would have to stand first. None of ours does.
     path.write_text(header + workflow["source"].strip() + "\n" + footer, encoding="utf-8")

@@ -6,102 +6,115 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import tyro
 
 from w4s_gym.errors import ConfigError, W4SError
 from w4s_gym.journal import RunFolder
+from w4s_gym.study.board import console
+from w4s_gym.study.cells import Cell
 from w4s_gym.study.config import CompareConfig
+from w4s_gym.study.config_file import read_config
 from w4s_gym.study.cost import plan
-from w4s_gym.study.runner import CellSpec, check, console, run_study
+from w4s_gym.study.runner import check, create_folder, run_study
 
+Config = TypeVar("Config")
 C = TypeVar("C", bound=CompareConfig)
 
 
-def parse(kind: type[C], description: str | None, default: C | None = None) -> C:
-    """Read the command line; `default` replaces the defaults of `kind`."""
+def parse(kind: type[Config], description: str | None, default: Config | None = None) -> Config:
+    """Read the command line; `default` replaces the defaults of `kind`, and `--config <YAML file>` in front both."""
+    arguments = sys.argv[1:]
     try:
-        return tyro.cli(kind, description=description, default=default)
+        if arguments[:1] == ["--config"]:
+            if len(arguments) < 2:
+                raise ConfigError("expected a file after --config")
+            default, arguments = read_config(kind, Path(arguments[1])), arguments[2:]
+        return tyro.cli(kind, args=arguments, description=description, default=default or kind())
     except ConfigError as error:
         sys.exit(f"error: {error}")
 
 
-def run_command(
-    name: str,
-    config: C,
-    make_cells: Callable[[C], Sequence[CellSpec]],
-    write_report: Callable[[RunFolder, C], None],
-    announce: bool = False,
-) -> int:
-    """Run a study from its configuration.
+@dataclass(frozen=True)
+class Study(Generic[C]):
+    """A study as a command."""
 
-    Args:
-        name: first part of the names of its run folders.
-        config: what the command line says.
-        make_cells: the cells of a configuration.
-        write_report: makes and prints tables of a run folder.
-        announce: print the planned cost before anything is run, also without `--plan`.
+    name: str
+    """First part of the names of its run folders."""
+    cells: Callable[[C], Sequence[Cell]]
+    """The cells of a configuration."""
+    write_report: Callable[[RunFolder, C], None]
+    """Makes and prints the tables of a run folder."""
+    announce: bool = False
+    """Print the planned cost before anything is run, also without `--plan`."""
 
-    Returns:
-        The exit code: 0 all cells finished, 1 some failed, 2 bad input, 130 interrupted.
-    """
-    folder: RunFolder | None = None
-    signal.signal(signal.SIGTERM, _interrupt)  # ended from outside: the same as Ctrl-C
-    try:
-        if config.report is not None:
-            write_report(RunFolder.open(config.report), config)
-            return 0
-        if config.resume:
-            folder = RunFolder.open(config.run_dir or _latest_run(name, config))
-            config = type(config).from_run(folder.config, config)
-        cells = make_cells(config)
-        facts = [check(c) for c in dict.fromkeys(c for cell in cells for c in cell.configs)]
-        if config.plan or announce:
-            console.print(plan(cells).text(), highlight=False)
-            if config.max_dollars:
-                console.print(f"limit: ${config.max_dollars:,.2f}; it is never passed")
+    def run(self, config: C) -> int:
+        """Run, resume, report or plan, as the configuration says.
+
+        Returns:
+            The exit code: 0 all cells finished, 1 some failed, 2 bad input, 130 interrupted.
+        """
+        where = "--resume"
+        signal.signal(signal.SIGTERM, _interrupt)  # ended from outside: the same as Ctrl-C
+        try:
+            if config.report is not None:
+                self.write_report(RunFolder.open(config.report), config)
+                return 0
+            folder: RunFolder | None = None
+            if config.resume:
+                folder = RunFolder.open(config.run_dir or self._latest_run(config))
+                config = type(config).from_run(folder.config, config)
+            cells = self.cells(config)
+            facts = check(cells)
+            if config.plan or self.announce:
+                _print_plan(config, cells)
             if config.plan:
                 return 0
-        if folder is None:
-            simulated = any(fact["simulated"] for fact in facts)
-            path = config.run_dir or _new_run_path(name, config)
-            folder = RunFolder.create(path, config.measured, simulated=simulated, isolation=facts[0]["isolation"])
-        console.print(f"Run folder: {folder.path}", highlight=False)
-        complete = run_study(folder, cells, config.workers)
-        if folder.records("cell"):
-            write_report(folder, config)
-        if not complete:
-            console.print("some cells failed (see above); go on with --resume", style="red")
-        return 0 if complete else 1
-    except W4SError as error:
-        console.print(f"error: {error}", style="red", highlight=False, soft_wrap=True)
-        return 2
-    except KeyboardInterrupt:
-        where = f"--resume --run-dir {folder.path}" if folder else "--resume"
-        console.print(f"\nInterrupted. Finished cells are kept; go on with {where}", highlight=False, soft_wrap=True)
-        return 130
+            folder = folder or create_folder(config.run_dir or self._new_path(config), config, facts)
+            where = f"--resume --run-dir {folder.path}"
+            console.print(f"Run folder: {folder.path}", highlight=False)
+            complete = run_study(folder, cells, config.workers)
+            if folder.records("cell"):
+                self.write_report(folder, config)
+            if not complete:
+                console.print("some cells failed (see above); go on with --resume", style="red")
+            return 0 if complete else 1
+        except W4SError as error:
+            console.print(f"error: {error}", style="red", highlight=False, soft_wrap=True)
+            return 2
+        except KeyboardInterrupt:
+            told = f"\nInterrupted. Finished cells are kept; go on with {where}"
+            console.print(told, highlight=False, soft_wrap=True)
+            return 130
+
+    def _new_path(self, config: C) -> Path:
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        policy = config.policy.replace("/", "-").replace(":", "-")
+        return Path("runs") / "__".join(part for part in (self.name, config.env, policy, stamp) if part)
+
+    def _latest_run(self, config: C) -> Path:
+        """Return the newest folder below `runs/` that was started with this configuration.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        given = type(config).of_run(config.measured)
+        for path in sorted(Path("runs").glob(f"{self.name}__*/config.json"), key=os.path.getmtime, reverse=True):
+            stored = RunFolder.open(path.parent).config
+            if set(stored) == set(config.measured) and type(config).of_run(stored) == given:
+                return path.parent
+        raise ConfigError("expected an earlier run of this configuration below runs/; pass its folder with --run-dir")
+
+
+def _print_plan(config: CompareConfig, cells: Sequence[Cell]) -> None:
+    console.print(plan(cells).text(), highlight=False)
+    if config.max_dollars:
+        console.print(f"limit: ${config.max_dollars:,.2f}; it is never passed")
 
 
 def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
-
-
-def _new_run_path(name: str, config: CompareConfig) -> Path:
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    policy = config.policy.replace("/", "-").replace(":", "-")
-    return Path("runs") / "__".join(part for part in (name, config.env, policy, stamp) if part)
-
-
-def _latest_run(name: str, config: CompareConfig) -> Path:
-    """Return the newest folder below `runs/` that was started with this configuration.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    for path in sorted(Path("runs").glob(f"{name}__*/config.json"), key=os.path.getmtime, reverse=True):
-        if RunFolder.open(path.parent).config == config.measured:
-            return path.parent
-    raise ConfigError("expected an earlier run of this configuration below runs/; pass its folder with --run-dir")

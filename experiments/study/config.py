@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
+
+from tyro.constructors import PrimitiveConstructorSpec
 
 from w4s_gym.algos import earlier_options
 from w4s_gym.errors import ConfigError
 from w4s_gym.options import json_object
+
+
+def _read_options(texts: list[str]) -> dict[str, Any]:
+    try:
+        return json_object("options", texts[0])
+    except ConfigError as error:
+        raise ValueError(str(error)) from error  # what the command line shows beside the name of the option
+
+
+Options = Annotated[
+    dict[str, Any],
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="JSON",
+        instance_from_str=_read_options,
+        is_instance=lambda value: isinstance(value, dict),
+        str_from_instance=lambda value: [json.dumps(value)],
+    ),
+]
+"""Options by name: a dict in programs, a JSON object on the command line and in the run folder."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +76,12 @@ class CompareConfig:
     """Replies of a real executor: `write` keeps and uses them (an interrupted cell then pays nothing twice), `read`
     only uses them, `off` asks anew. They lie in the run folder, or in the `cache_folder` of
     `--env-options '{"executor_config": {...}}'`."""
-    policy_options: str = "{}"
-    """Options of the meta-agent, as JSON, for instance `{"lora_rank": 16}`."""
-    env_options: str = "{}"
-    """Further options of `gym.make`, as JSON."""
-    algo_options: str = "{}"
-    """Options of algorithms by name, as JSON, for instance `{"rlao": {"tau": 0.2}}`."""
+    policy_options: Options = field(default_factory=dict)
+    """Options of the meta-agent, for instance `{"lora_rank": 16}`."""
+    env_options: Options = field(default_factory=dict)
+    """Further options of `gym.make`."""
+    algo_options: Options = field(default_factory=dict)
+    """Options of algorithms by name, for instance `{"rlao": {"tau": 0.2}}`."""
     max_dollars: float = 0.0
     """Most dollars that executor calls may cost, shared out evenly among the cells; 0 means no limit."""
     workers: int = 2
@@ -74,29 +98,33 @@ class CompareConfig:
     """Log to Weights & Biases (offline when there is no key)."""
 
     def __post_init__(self) -> None:
-        """Check the numbers.
+        """Check the values.
 
         Raises:
             ConfigError: an option has a value that cannot be used.
         """
         for name in ("seeds", "budget", "candidates", "turns", "design_turns", "design_candidates", "design_episodes"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"expected --{name.replace('_', '-')} of at least 1; got {getattr(self, name)}")
+                raise ConfigError(f"expected {_option(name)} of at least 1; got {getattr(self, name)}")
         for name in ("workers", "curve_turns", "iterations"):
             if getattr(self, name) < 0:
-                raise ConfigError(f"expected --{name.replace('_', '-')} of at least 0; got {getattr(self, name)}")
+                raise ConfigError(f"expected {_option(name)} of at least 0; got {getattr(self, name)}")
         if self.max_dollars < 0:
             raise ConfigError(f"expected --max-dollars of at least 0; got {self.max_dollars}")
-        if not self.algos:
-            raise ConfigError("expected at least one designer in --algos; got none")
-        for name in ("policy_options", "env_options", "algo_options"):
-            _json_object(name, getattr(self, name))
+        if not self.algos or isinstance(self.algos, str):
+            raise ConfigError(f"expected a tuple of at least one designer in --algos; got {self.algos!r}")
+        for name in _OPTIONS:
+            if not isinstance(getattr(self, name), dict):
+                raise ConfigError(f"expected {_option(name)} to be a dict; got {getattr(self, name)!r}")
+        for algo, options in self.algo_options.items():
+            if not isinstance(options, dict):
+                raise ConfigError(f"expected --algo-options to hold a dict for each designer; {algo} has {options!r}")
 
     @property
     def measured(self) -> dict[str, Any]:
-        """The fields that the numbers depend on, as plain JSON data."""
-        values = {name: value for name, value in asdict(self).items() if name not in _NOT_MEASURED}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        """The fields that the numbers depend on, as plain JSON data: what a run folder keeps."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NOT_MEASURED}
+        return {name: _stored(name, value) for name, value in values.items()}
 
     def environment_options(self, share: float = 1.0, responses: Path | None = None) -> dict[str, Any]:
         """Options of `gym.make` but for prompt style and length of an episode.
@@ -105,7 +133,7 @@ class CompareConfig:
             share: share of a cell's dollars that the environment may spend.
             responses: folder of the response cache; simulated executors, which cost nothing, need none.
         """
-        given = _json_object("env_options", self.env_options)
+        given = dict(self.env_options)
         executor = dict(given.pop("executor_config", {}))
         if responses and self.cache != "off":
             executor = {"cache_folder": str(responses), "cache": self.cache, **executor}
@@ -121,15 +149,25 @@ class CompareConfig:
 
     def options_of_policy(self) -> dict[str, Any]:
         """Options of the meta-agent."""
-        return earlier_options.policy_options(_json_object("policy_options", self.policy_options))
+        return earlier_options.policy_options(self.policy_options)
 
     def options_of(self, algo: str) -> dict[str, Any]:
         """Options of one algorithm."""
-        earlier = earlier_options.algorithm_options(algo, _json_object("policy_options", self.policy_options))
-        return {**earlier, **_json_object("algo_options", self.algo_options).get(algo, {})}
+        earlier = earlier_options.algorithm_options(algo, self.policy_options)
+        return {**earlier, **self.algo_options.get(algo, {})}
+
+    def plain(self, **changes: Any) -> CompareConfig:
+        """The comparison that a study's configuration describes, without what the study adds, with some changes."""
+        return CompareConfig(**{**{f.name: getattr(self, f.name) for f in fields(CompareConfig)}, **changes})
 
     @classmethod
-    def from_run(cls, stored: dict[str, Any], given: Self) -> Self:
+    def of_run(cls, stored: Mapping[str, Any]) -> Self:
+        """Read what a run folder keeps; fields that it does not have get their defaults."""
+        known = {f.name for f in fields(cls)} - _NOT_MEASURED
+        return cls(**{name: _read(name, value) for name, value in stored.items() if name in known})
+
+    @classmethod
+    def from_run(cls, stored: Mapping[str, Any], given: Self) -> Self:
         """Return the configuration of a run that goes on.
 
         Args:
@@ -139,19 +177,36 @@ class CompareConfig:
         Raises:
             ConfigError: an option of the command line differs from that of the run.
         """
-        default = cls().measured
-        if set(stored) != set(default):
+        default, run = cls(), cls.of_run(stored)
+        if set(stored) != set(default.measured):
             raise ConfigError("expected a run folder of this command; it holds another experiment")
-        for name, value in given.measured.items():
-            if value != default[name] and value != stored[name]:
-                option = f"--{name.replace('_', '-')}"
-                raise ConfigError(f"the run was started with {option} {stored[name]}; it cannot go on with {value}")
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
-        return cls(**values, **{name: getattr(given, name) for name in _NOT_MEASURED})
+        for name in stored:
+            value = getattr(given, name)
+            if value != getattr(default, name) and value != getattr(run, name):
+                raise ConfigError(
+                    f"the run was started with {_option(name)} {_stored(name, getattr(run, name))}; "
+                    f"it cannot go on with {_stored(name, value)}"
+                )
+        return cls(
+            **{name: getattr(run, name) for name in stored}, **{name: getattr(given, name) for name in _NOT_MEASURED}
+        )
 
 
 _NOT_MEASURED = {"cache", "workers", "run_dir", "resume", "report", "plan", "track"}
+_OPTIONS = ("policy_options", "env_options", "algo_options")
 
 
-def _json_object(name: str, text: str) -> dict[str, Any]:
-    return json_object(f"--{name.replace('_', '-')}", text)
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _stored(name: str, value: Any) -> Any:
+    if name in _OPTIONS:
+        return json.dumps(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _read(name: str, value: Any) -> Any:
+    if name in _OPTIONS:
+        return json_object(_option(name), value)
+    return tuple(value) if isinstance(value, list) else value

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from w4s_gym.executors.base import Usage
-from w4s_gym.study.cells import make_environment
+from w4s_gym.study.cells import Cell
 from w4s_gym.study.config import CompareConfig
-from w4s_gym.study.designers import find_designer
-from w4s_gym.study.runner import CellSpec
+from w4s_gym.study.designers import Designer
+from w4s_gym.study.environment import make_environment
 
 DRY_ITEMS = 4
 """Items of the dry run."""
@@ -38,36 +37,31 @@ class Plan:
         )
 
 
-def plan(cells: Sequence[CellSpec]) -> Plan:
+def plan(cells: Sequence[Cell]) -> Plan:
     """Estimate the cost of a study.
 
     The dry run measures the seed workflows on a few validation items of each benchmark; designs are assumed to cost as
     much as the seed workflows do.
     """
-    runs: dict[tuple[str, str, str, int, int], _DryRun] = {}
+    runs: list[tuple[tuple[object, ...], _DryRun]] = []
     calls = tokens = 0.0
     dollars: float | None = 0.0
     for cell in cells:
-        for config, share in _parts(cell):
+        for config in cell.designs_for:
             key = (config.env, config.executor, config.env_options, config.validation_size, config.test_size)
-            if key not in runs:
-                runs[key] = _dry_run(config)
-            usage = runs[key].usage
-            planned = share * _planned_calls(config, cell.algo, runs[key])
+            dry = next((run for known, run in runs if known == key), None)
+            if dry is None:
+                dry = _dry_run(config)
+                runs.append((key, dry))
+            usage = dry.usage
+            planned = _planned_calls(config, cell.designer, dry) / len(cell.designs_for)
             calls += planned
             tokens += planned * (usage.prompt_tokens + usage.completion_tokens) / usage.calls
             if dollars is not None:
                 dollars = None if usage.dollars is None else dollars + planned * usage.dollars / usage.calls
-    spent = sum((run.usage for run in runs.values()), Usage())
-    simulated = any(run.simulated for run in runs.values())
+    spent = sum((run.usage for _, run in runs), Usage())
+    simulated = any(run.simulated for _, run in runs)
     return Plan(calls, tokens, dollars, spent, simulated)
-
-
-def _parts(cell: CellSpec) -> list[tuple[CompareConfig, float]]:
-    """Benchmarks that a cell runs on, with the share of a plain cell's cost that each takes."""
-    if not cell.targets:
-        return [(cell.config, 1.0)]
-    return [(replace(cell.config, env=name), 1 / len(cell.targets)) for name in cell.targets]
 
 
 @dataclass(frozen=True)
@@ -89,7 +83,7 @@ def _dry_run(config: CompareConfig) -> _DryRun:
     env = make_environment(replace(config, max_dollars=0.0), "compact", 1)
     split = env.split
     env.close()
-    options = json.dumps({**json.loads(config.env_options), "validation_size": DRY_ITEMS})
+    options = {**config.env_options, "validation_size": DRY_ITEMS}
     env = make_environment(replace(config, env_options=options, max_dollars=0.0), "compact", 1)
     try:
         env.reset(seed=0)
@@ -100,9 +94,8 @@ def _dry_run(config: CompareConfig) -> _DryRun:
         env.close()
 
 
-def _planned_calls(config: CompareConfig, algo: str, dry: _DryRun) -> float:
+def _planned_calls(config: CompareConfig, designer: Designer, dry: _DryRun) -> float:
     """Executor calls of one cell: training or search, and the item runs of its evaluation."""
-    designer = find_designer(algo)
     runs = dry.validation_size + dry.test_size  # the result of the search, on a fresh draw and tested
     if designer.meta_agent:
         turns = max(config.design_turns, config.curve_turns)
@@ -110,9 +103,8 @@ def _planned_calls(config: CompareConfig, algo: str, dry: _DryRun) -> float:
         validation = candidates * (turns + 1) + 3
         tests = candidates + config.design_episodes * (turns - 1) / 2 + 1
         runs += round(validation * dry.validation_size + tests * dry.test_size)
-    measured = {"seed": 3, "cot_sc": 5}.get(algo)
-    if measured is not None:
-        search = measured * dry.validation_size * dry.calls_per_run
+    if designer.measures is not None:
+        search = designer.measures * dry.validation_size * dry.calls_per_run
     else:
         each = config.turns * config.candidates + 3 if designer.meta_agent else 1.3
         whole = config.iterations * each * dry.validation_size * dry.calls_per_run

@@ -1,11 +1,12 @@
-"""The designers of a comparison: how each is made, and what it is called in tables."""
+"""The designers of a comparison: how each is made, what it is called in tables, and what the study does with it."""
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ from w4s_gym.algos.base import Algorithm
 from w4s_gym.algos.best_of_m import BestOfM
 from w4s_gym.algos.policies.base import Policy
 from w4s_gym.errors import ConfigError
-from w4s_gym.options import from_fields
+from w4s_gym.options import from_fields, refuse_unknown
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a designer is made of."""
+    """What a designer may be made of; a user's algorithm takes what its constructor names."""
 
     policy: Policy | None
     """The meta-agent; None for designers that have none."""
@@ -27,10 +28,16 @@ class Setup:
     run: str
     """`<designer>/<seed>`."""
     seed: int
-    tokens_per_item: float | None
+    tokens_per_item: float | None = None
     """Executor tokens that the workflow found by another designer spends on an item."""
-    options: dict[str, Any]
+    options: dict[str, Any] = field(default_factory=dict)
     """The designer's own options."""
+
+    @property
+    def meta_agent(self) -> Policy:
+        """The meta-agent of a designer that needs one."""
+        assert self.policy is not None
+        return self.policy
 
 
 @dataclass(frozen=True)
@@ -40,11 +47,25 @@ class Designer:
     label: str
     """Name in tables."""
     make: Callable[[Setup], Algorithm]
+    needs_policy: bool = True
     meta_agent: bool = False
     """It is a meta-agent that is asked for designs at evaluation; the others only have the result of their search."""
-    needs_policy: bool = True
     trains: bool = False
-    """It changes the policy's weights, so the policy must be trainable."""
+    """It changes the policy's weights, so the policy must be trainable, and training has a price."""
+    reference: bool = False
+    """It searches nothing: the best workflow that everybody starts from, which the others are measured against."""
+    baseline: bool = False
+    """The meta-agent before training: what learning gains is the distance from it."""
+    measures: int | None = None
+    """Workflows that it measures; None for those that go on until the budget is spent."""
+    matches_tokens: bool = False
+    """It is given as many executor tokens as another designer's workflow spends, so it runs after the others."""
+    leads: bool = False
+    """The method under study: if it takes part, it is the one whose tokens are matched."""
+    against: tuple[str, ...] = ()
+    """Designers that it is compared with, paired over items."""
+    published_label: str = ""
+    """Name in the tables of the publication, where it is another one."""
 
 
 def _untrained(setup: Setup) -> Algorithm:
@@ -72,22 +93,19 @@ def _grpo(setup: Setup) -> Algorithm:
 
 
 def _best_of_m(kind: type[BestOfM], setup: Setup) -> Algorithm:
-    assert setup.policy is not None
-    return kind.of_options(setup.policy, {"candidates": setup.candidates, **setup.options}, setup.run)
+    return kind.of_options(setup.meta_agent, {"candidates": setup.candidates, **setup.options}, setup.run)
 
 
 def _adas(setup: Setup) -> Algorithm:
     from w4s_gym.algos.adas import Adas, AdasConfig
 
-    assert setup.policy is not None
-    return Adas(setup.policy, from_fields(AdasConfig(), setup.options, "adas"), setup.run)
+    return Adas(setup.meta_agent, from_fields(AdasConfig(), setup.options, "adas"), setup.run)
 
 
 def _aflow(setup: Setup) -> Algorithm:
     from w4s_gym.algos.aflow import AFlow, AFlowConfig
 
-    assert setup.policy is not None
-    return AFlow(setup.policy, from_fields(AFlowConfig(), setup.options, "aflow"), setup.run)
+    return AFlow(setup.meta_agent, from_fields(AFlowConfig(), setup.options, "aflow"), setup.run)
 
 
 def _seed(setup: Setup) -> Algorithm:
@@ -111,23 +129,29 @@ def _random_edits(setup: Setup) -> Algorithm:
 
 
 DESIGNERS: dict[str, Designer] = {
-    "untrained": Designer("untrained", _untrained, meta_agent=True),
-    "seed": Designer("best seed", _seed, needs_policy=False),
-    "sft": Designer("SFT", _sft, meta_agent=True, trains=True),
-    "rlao": Designer("RLAO", _rlao, meta_agent=True, trains=True),
-    "grpo": Designer("GRPO", _grpo, meta_agent=True, trains=True),
+    "untrained": Designer("untrained", _untrained, meta_agent=True, baseline=True),
+    "seed": Designer("best seed", _seed, needs_policy=False, reference=True, measures=3),
+    "sft": Designer("SFT", _sft, meta_agent=True, trains=True, against=("untrained",)),
+    "rlao": Designer(
+        "RLAO", _rlao, meta_agent=True, trains=True, leads=True, against=("sft", "untrained", "grpo"),
+        published_label="W4S (RLAO)",
+    ),
+    "grpo": Designer("GRPO", _grpo, meta_agent=True, trains=True, against=("sft", "untrained")),
     "adas": Designer("ADAS", _adas),
     "aflow": Designer("AFlow", _aflow),
-    "cot_sc": Designer("CoT-SC", _cot_sc, needs_policy=False),
+    "cot_sc": Designer("CoT-SC", _cot_sc, needs_policy=False, measures=5, matches_tokens=True),
     "random_edits": Designer("random edits", _random_edits, needs_policy=False),
-}
+}  # fmt: skip
 """Name on the command line -> designer, in the order of the tables."""
 
 
+@cache
 def find_designer(name: str) -> Designer:
-    """Return the designer of this name, or the one that `file.py:ClassName` describes.
+    """Return the designer of this name, or the one that `file.py:ClassName` describes; the file is run once.
 
-    The class is made as `ClassName(policy, **options)`, or `ClassName(**options)` if it takes no argument `policy`.
+    The constructor of the user's class is given what it names: `policy`, `candidates`, `run`, `seed`,
+    `tokens_per_item`, and the options of its own. An argument `config` whose default is a dataclass takes the options
+    as its fields.
 
     Raises:
         ConfigError: there is none; the message lists the known ones.
@@ -137,6 +161,24 @@ def find_designer(name: str) -> Designer:
     file, _, attribute = name.rpartition(":")
     if not file.endswith(".py") or not Path(file).is_file():
         raise ConfigError(f"expected designers among {', '.join(DESIGNERS)}, or `file.py:ClassName`; got {name!r}")
+    found = _load(file, attribute)
+    parameters = inspect.signature(found).parameters
+    facts = [name for name in ("policy", "candidates", "run", "seed", "tokens_per_item") if name in parameters]
+    config = parameters["config"].default if "config" in parameters else None
+
+    def make(setup: Setup) -> Algorithm:
+        given = {name: getattr(setup, name) for name in facts}
+        if is_dataclass(config) and not isinstance(config, type):
+            return found(**given, config=from_fields(config, setup.options, "algo_options"))
+        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+            refuse_unknown(setup.options, parameters, name, "options")
+        return found(**{**given, **setup.options})
+
+    return Designer(found.name, make, needs_policy="policy" in facts)
+
+
+def _load(file: str, attribute: str) -> type[Any]:
+    """Run a user's file and return its class."""
     spec = importlib.util.spec_from_file_location(Path(file).stem, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -144,9 +186,4 @@ def find_designer(name: str) -> Designer:
     found = vars(module).get(attribute)
     if not (inspect.isclass(found) and issubclass(found, Algorithm)):
         raise ConfigError(f"expected a subclass of Algorithm called {attribute!r} in {file}; found {found!r}")
-    needs_policy = "policy" in inspect.signature(found).parameters
-
-    def make(setup: Setup) -> Algorithm:
-        return found(setup.policy, **setup.options) if needs_policy else found(**setup.options)
-
-    return Designer(found.name, make, needs_policy=needs_policy)
+    return found

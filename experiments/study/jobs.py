@@ -9,11 +9,11 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-Report = Callable[[str, float], None]
-"""Told by a running job: (what it does, share of it that is done)."""
+from w4s_gym.study.environment import Notify
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,8 @@ class Job:
     """Work for one process."""
 
     name: str
-    work: Callable[..., dict[str, Any]]
-    """A function of a module; called as `work(*arguments, report)`, returns plain JSON data."""
-    arguments: tuple[Any, ...]
+    work: Callable[[Notify], dict[str, Any]]
+    """Can be pickled, and returns plain JSON data; it tells the function that it is given how far it is."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +47,14 @@ def run_jobs(jobs: Sequence[Job], workers: int, finished: Finished, progress: Pr
         jobs: the work.
         workers: number of processes; 0 runs the jobs one after the other in this process.
         finished: called in this process with each job's result or failure, as it ends.
-        progress: called in this process with what running jobs report.
+        progress: called in this process with what running jobs tell.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; all processes are ended before it is passed on.
     """
     if workers == 0:
         for job in jobs:
-            finished(job, _attempt(job, lambda what, share, name=job.name: progress(name, what, share)))
+            finished(job, _attempt(job, partial(progress, job.name)))
         return
     waiting = list(jobs)
     running: dict[Connection, tuple[_Worker, Job]] = {}
@@ -137,9 +136,9 @@ def _unwind(number: int, frame: object) -> None:
     raise SystemExit(1)
 
 
-def _attempt(job: Job, report: Report) -> dict[str, Any] | Failure:
+def _attempt(job: Job, notify: Notify) -> dict[str, Any] | Failure:
     try:
-        return job.work(*job.arguments, report)
+        return job.work(notify)
     except (BrokenPipeError, ConnectionResetError):
         raise
     except Exception as error:  # one job's failure must not end the others

@@ -37,7 +37,7 @@ def _axis_label(results: Results, text: str) -> str:
 def _title(results: Results, text: str) -> str:
     config = results.config
     mark = " (simulated)" if results.simulated else ""
-    return f"{text}{mark}: {config['env']}, {config['executor']}, meta-agent {config['policy']}"
+    return f"{text}{mark}: {config.env}, {config.executor}, meta-agent {config.policy}"
 
 
 def _learning_curves(results: Results, path: Path) -> Path:
@@ -57,7 +57,7 @@ def _learning_curves(results: Results, path: Path) -> Path:
             for curve in curves:
                 axis.plot(*zip(*curve, strict=True), color=colour, alpha=0.25, linewidth=0.8)
             calls = np.linspace(max(c[0][0] for c in curves), min(c[-1][0] for c in curves), 60)
-            mean = np.mean([np.interp(calls, *zip(*curve, strict=True)) for curve in curves], axis=0)
+            mean = np.mean([np.interp(calls, *np.transpose(curve)) for curve in curves], axis=0)
             axis.plot(calls, mean, color=colour, label=results.label(algo))
         axis.set_xlabel(_axis_label(results, "Executor calls"))
         axis.set_ylabel(_axis_label(results, label))
@@ -72,7 +72,7 @@ def _design_curve(results: Results, path: Path) -> Path:
     """Draw test accuracy over the size of the design budget: over turns, and over candidates of one turn."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(_WIDTH, _HEIGHT), sharey=True, layout="constrained")
     boot = HierarchicalBootstrap(results.items)
-    longest = max(results.config["design_turns"], results.config["curve_turns"])
+    longest = max(results.config.design_turns, results.config.curve_turns)
     turns = list(range(1, longest + 1))
     for algo in results.meta_agents:
         colour = _colour(results, algo)
@@ -87,11 +87,11 @@ def _design_curve(results: Results, path: Path) -> Path:
         right.plot(counts, [100 * np.mean(values) for values in by_seed], "o-", color=colour)
         for seed in range(len(by_seed[0])):
             right.plot(counts, [100 * values[seed] for values in by_seed], color=colour, alpha=0.25, linewidth=0.8)
-    if "seed" in results.algos:
-        level = 100 * float(np.nanmean(results.search_scores("seed")))
+    if results.reference:
+        level = 100 * float(np.nanmean(results.search_scores(results.reference)))
         for axis in (left, right):
             axis.axhline(level, color="black", linestyle=":", linewidth=1, label="best seed workflow")
-    left.set_xlabel(f"Turns, {results.config['design_candidates']} candidate(s) a turn")
+    left.set_xlabel(f"Turns, {results.config.design_candidates} candidate(s) a turn")
     right.set_xlabel("Candidates of one turn (validation selects)")
     left.set_ylabel(_axis_label(results, "Test accuracy, %"))
     left.set_xticks(turns)

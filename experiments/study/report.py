@@ -4,58 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table as RichTable
 
+from w4s_gym.journal import RunFolder
 from w4s_gym.racing import Saving
+from w4s_gym.study.best_workflow import write_best_workflow
+from w4s_gym.study.board import console
+from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.results import Results
 from w4s_gym.study.stats import Estimate, HierarchicalBootstrap, cost_per_point, flip_rate, selection_optimism, wilson
-
-
-@dataclass
-class Table:
-    """A table of text."""
-
-    title: str
-    columns: list[str]
-    rows: list[list[str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def add(self, *cells: str) -> None:
-        """Add a row.
-
-        Raises:
-            ValueError: it has not one cell per column.
-        """
-        if len(cells) != len(self.columns):
-            raise ValueError(f"{self.title}: expected {len(self.columns)} cells; got {len(cells)}: {cells}")
-        self.rows.append(list(cells))
-
-    def markdown(self) -> str:
-        """Write it in Markdown."""
-        lines = [f"### {self.title}", "", "| " + " | ".join(self.columns) + " |", "|" + "---|" * len(self.columns)]
-        lines += ["| " + " | ".join(row) + " |" for row in self.rows]
-        return "\n".join([*lines, "", *(f"{note}\n" for note in self.notes)])
-
-    def show(self, console: Console) -> None:
-        """Print it."""
-        table = RichTable(
-            title=self.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
-        )
-        for number, column in enumerate(self.columns):
-            table.add_column(column, justify="left" if number == 0 else "right", no_wrap=number > 0)
-        for row in self.rows:
-            table.add_row(*row)
-        console.print(table)
-        for note in self.notes:
-            console.print(note, style="dim")
-        console.print()
+from w4s_gym.study.table import Table
 
 
 class ComparisonReport:
@@ -73,8 +36,8 @@ class ComparisonReport:
         """Write all tables but the wall-clock times: the same run gives the same text."""
         config = self.results.config
         head = (
-            f"# Comparison on {config['env']}, executor {config['executor']}{self.mark}, "
-            f"meta-agent {config['policy']}\n\n{self._conditions()}\n"
+            f"# Comparison on {config.env}, executor {config.executor}{self.mark}, "
+            f"meta-agent {config.policy}\n\n{self._conditions()}\n"
         )
         return "\n".join([head, *(table.markdown() for table in self.tables)])
 
@@ -99,19 +62,19 @@ class ComparisonReport:
         missing = [
             f"{self.results.label(algo)} has {len(self.results.of(algo))}"
             for algo in self.results.algos
-            if len(self.results.of(algo)) < config["seeds"]
+            if len(self.results.of(algo)) < config.seeds
         ]
         unfinished = f" (unfinished: {', '.join(missing)})" if missing else ""
-        cap = f", at most {config['iterations']} iterations" if config["iterations"] else ""
+        cap = f", at most {config.iterations} iterations" if config.iterations else ""
         text = (
-            f"{config['seeds']} seeds{unfinished}; budget of {config['budget']:,} executor calls for training or "
-            f"search{cap}; {config['validation_size']} validation and {self.results.items} test items, the same for "
+            f"{config.seeds} seeds{unfinished}; budget of {config.budget:,} executor calls for training or "
+            f"search{cap}; {config.validation_size} validation and {self.results.items} test items, the same for "
             "all. Intervals: 95%, bootstrap over seeds, episodes and items."
         )
         if self.results.simulated:
             text += " All scores, calls, tokens, dollars and latencies are simulated."
-        for title, name in (("environment", "env_options"), ("algorithms", "algo_options")):
-            if options := json.loads(config[name]):
+        for title, options in (("environment", config.env_options), ("algorithms", config.algo_options)):
+            if options:
                 text += f" Options of the {title}: `{json.dumps(options)}`."
         return text
 
@@ -123,14 +86,15 @@ class ComparisonReport:
         results, config = self.results, self.results.config
         if not results.meta_agents:
             return None
-        turns, candidates = config["design_turns"], config["design_candidates"]
+        turns, candidates = config.design_turns, config.design_candidates
         budget = f"{turns} turn{'s' * (turns > 1)}, {candidates} candidate{'s' * (candidates > 1)} a turn"
         table = Table(
             f"Ability to design: {budget}{self.mark}",
             ["designer", "val. %", "test % [95%]", "single %", "runs %", "calls", "tokens", "$", "exec. s"],
         )
         for algo in results.algos:
-            if algo == "seed":
+            designer = results.designer(algo)
+            if designer.reference:
                 scores = results.search_scores(algo)
                 validation = np.mean([cell.result["search"]["validation"] for cell in results.of(algo)])
                 single, runnable = "", ""
@@ -141,8 +105,7 @@ class ComparisonReport:
                 runnable = _percent(float(np.mean([p["status"] == "evaluated" for p in proposals])))
             else:
                 continue
-            trained = algo not in ("seed", "untrained")
-            usage = _usage(results.usage(algo)) if trained else ["0", "0", "0", "0"]
+            usage = _usage(results.usage(algo)) if designer.trains else ["0", "0", "0", "0"]
             row = [
                 results.label(algo),
                 _percent(float(validation)),
@@ -153,7 +116,7 @@ class ComparisonReport:
             ]
             table.add(*row)
         table.notes.append(
-            f"Mean over {config['seeds']} seeds x {config['design_episodes']} design episodes; each episode's workflow "
+            f"Mean over {config.seeds} seeds x {config.design_episodes} design episodes; each episode's workflow "
             "is selected by validation (val.) among its own designs and tested once. Single: mean validation accuracy "
             "of single proposals, 0 for one that does not run. Runs: share that runs, after repairs. Right: what "
             "training cost (executor calls, tokens, dollars, seconds of executor latency), mean over seeds."
@@ -181,14 +144,15 @@ class ComparisonReport:
                 "calls/pt",
             ],
         )
-        seed_test = float(np.nanmean(results.search_scores("seed"))) if "seed" in results.algos else None
+        start = results.reference
+        seed_test = float(np.nanmean(results.search_scores(start))) if start else None
         for algo in results.algos:
             cells = results.of(algo)
             found = [cell.result["search"] for cell in cells]
             scores = results.search_scores(algo)
             usage = results.usage(algo)
             gain = None
-            if seed_test is not None and algo != "seed":
+            if seed_test is not None and algo != start:
                 gain = cost_per_point(usage["calls"], float(np.nanmean(scores)), seed_test)
             table.add(
                 results.label(algo),
@@ -221,9 +185,9 @@ class ComparisonReport:
     def _improvement(self) -> Table | None:
         """Return paired differences and probabilities of improvement of the trained meta-agents."""
         results = self.results
-        pairs = [(a, b) for a in ("rlao", "grpo", "sft") for b in ("sft", "untrained", "grpo") if a != b]
-        pairs = [(a, b) for a, b in pairs if a in results.meta_agents and b in results.meta_agents]
-        pairs = [(a, b) for i, (a, b) in enumerate(pairs) if (b, a) not in pairs[:i]]
+        # Those that are compared with the most others stand first.
+        first = sorted(results.meta_agents, key=lambda algo: -len(results.designer(algo).against))
+        pairs = [(a, b) for a in first for b in results.designer(a).against if b in results.meta_agents]
         if not pairs:
             return None
         table = Table(
@@ -292,7 +256,7 @@ class ComparisonReport:
             statuses: Counter[str] = Counter()
             for cell in results.of(algo):
                 for episode in cell.result["design"]["episodes"]:
-                    chosen = episode["selected"][str(results.config["design_turns"])]["workflow"]
+                    chosen = episode["selected"][str(results.config.design_turns)]["workflow"]
                     statuses.update(cell.result["workflows"][chosen]["statuses"])
             total = sum(statuses.values())
             bad = {k: v for k, v in statuses.items() if k != "ok"}
@@ -316,6 +280,32 @@ class ComparisonReport:
             means = [np.mean([s[key] for s in seconds]) for key in ("search", "learning", "evaluation", "all")]
             table.add(self.results.label(algo), *(f"{mean:.1f}" for mean in means))
         return table
+
+
+def write_report(folder: RunFolder, config: CompareConfig) -> None:
+    """Make tables, plots and the workflow file of a comparison from its journal; prints the tables."""
+    from w4s_gym.study.plots import write_plots
+
+    results = Results.of_run(folder)
+    report = ComparisonReport(results)
+    report.write(folder.path)
+    plots = write_plots(results, folder.path)
+    workflow = write_best_workflow(results, folder.path / "best_workflow.py")
+    report.show(console)
+    for path in (folder.path / "table.md", *plots, workflow):
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    if config.track:
+        from w4s_gym.study.track import track
+
+        console.print(f"wandb run: {track(results, report.tables, folder.path, workflow)}")
+
+
+def write_table(folder: RunFolder, table: Table) -> None:
+    """Write the one table of a study and print it."""
+    path = folder.path / "table.md"
+    path.write_text(table.markdown(), encoding="utf-8")
+    table.show(console)
+    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
 def _percent(share: float) -> str:

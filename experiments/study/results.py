@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import comb
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
-from w4s_gym.study.designers import DESIGNERS, find_designer
+from w4s_gym.study.config import CompareConfig
+from w4s_gym.study.designers import DESIGNERS, Designer, find_designer
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A finished cell."""
+class CellResult:
+    """What a finished cell left."""
 
     algo: str
     seed: int
@@ -34,12 +35,16 @@ class Results:
     """Finished cells that can be compared: tested on the same items."""
 
     def __init__(
-        self, config: dict[str, Any], facts: dict[str, Any], cells: list[Cell], failures: list[dict[str, Any]]
+        self,
+        config: CompareConfig,
+        facts: dict[str, Any],
+        cells: list[CellResult],
+        failures: list[dict[str, Any]],
     ) -> None:
         """Arrange cells.
 
         Args:
-            config: configuration of the comparison, as in the run folder.
+            config: configuration of the comparison.
             facts: versions, platform and whether the executor is simulated.
             cells: the finished cells.
             failures: journal records of cells that have no result.
@@ -50,27 +55,34 @@ class Results:
         self.config, self.facts, self.cells, self.failures = config, facts, cells, failures
         self.simulated = bool(facts["simulated"])
         if not cells:
-            raise ConfigError("expected at least one finished cell; there is none yet")
+            first = failures[0] if failures else None
+            why = f"; the first failure, of {first['algo']}/{first['seed']}: {first['error']}" if first else " yet"
+            raise ConfigError(f"expected at least one finished cell; there is none{why}")
         tested = {tuple(w["items"]) for cell in cells for w in cell.result["workflows"].values()}
         if len(tested) != 1:
             raise ConfigError("expected all workflows to be tested on the same items")
         self.items = len(tested.pop())
 
     @classmethod
-    def of_run(cls, folder: RunFolder, variant: str = "", config: dict[str, Any] | None = None) -> Results:
+    def of_run(cls, folder: RunFolder, variant: str = "", config: CompareConfig | None = None) -> Self:
         """Read one variant of a study from its journal; `config` is needed where the folder's is that of a study."""
-        cells = [Cell(r["algo"], r["seed"], r["result"]) for r in folder.records("cell") if r["variant"] == variant]
+        cells = [
+            CellResult(r["algo"], r["seed"], r["result"]) for r in folder.records("cell") if r["variant"] == variant
+        ]
         done = {(cell.algo, cell.seed) for cell in cells}
         failures = [
             r for r in folder.records("failure") if r["variant"] == variant and (r["algo"], r["seed"]) not in done
         ]
-        return cls(config or folder.config, folder.facts, cells, failures)
+        return cls(config or CompareConfig.of_run(folder.config), folder.facts, cells, failures)
 
     @property
     def algos(self) -> list[str]:
         """Names of the designers with a finished cell, in the order of the tables."""
-        order = [*DESIGNERS, *self.config["algos"]]
-        return sorted({cell.algo for cell in self.cells}, key=order.index)
+        return sorted({cell.algo for cell in self.cells}, key=self._order.index)
+
+    @property
+    def _order(self) -> list[str]:
+        return [*DESIGNERS, *self.config.algos]
 
     @property
     def meta_agents(self) -> list[str]:
@@ -79,15 +91,29 @@ class Results:
 
     def label(self, algo: str) -> str:
         """Name of a designer in tables."""
-        return DESIGNERS[algo].label if algo in DESIGNERS else find_designer(algo).label
+        return self.designer(algo).label
 
-    def of(self, algo: str) -> list[Cell]:
+    def designer(self, algo: str) -> Designer:
+        """The designer of this name."""
+        return find_designer(algo)
+
+    @property
+    def reference(self) -> str | None:
+        """The designer whose workflow everybody starts from, if it took part."""
+        return next((algo for algo in self.algos if self.designer(algo).reference), None)
+
+    @property
+    def baseline(self) -> str | None:
+        """The meta-agent before training, if it took part."""
+        return next((algo for algo in self.algos if self.designer(algo).baseline), None)
+
+    def of(self, algo: str) -> list[CellResult]:
         """Finished cells of a designer by seed."""
         return sorted((cell for cell in self.cells if cell.algo == algo), key=lambda cell: cell.seed)
 
     def stream(self, algo: str) -> int:
         """Number that fixes the bootstrap resamples of a designer."""
-        return [*DESIGNERS, *self.config["algos"]].index(algo)
+        return self._order.index(algo)
 
     def search_scores(self, algo: str) -> np.ndarray:
         """Test scores of what the searches found: (seeds, 1, items)."""
@@ -95,7 +121,7 @@ class Results:
 
     def design_scores(self, algo: str, turns: int | None = None) -> np.ndarray:
         """Test scores of what was designed within a number of turns (default: the budget): (seeds, episodes, items)."""
-        key = str(turns or self.config["design_turns"])
+        key = str(turns or self.config.design_turns)
         return np.array(
             [
                 [cell.scores(episode["selected"][key]["workflow"]) for episode in cell.result["design"]["episodes"]]
@@ -105,14 +131,14 @@ class Results:
 
     def design_validation(self, algo: str) -> float:
         """Mean validation accuracy of the selected designs."""
-        key = str(self.config["design_turns"])
+        key = str(self.config.design_turns)
         return float(
             np.mean(
                 [e["selected"][key]["validation"] for cell in self.of(algo) for e in cell.result["design"]["episodes"]]
             )
         )
 
-    def single_proposals(self, algo: str) -> list[tuple[Cell, dict[str, Any]]]:
+    def single_proposals(self, algo: str) -> list[tuple[CellResult, dict[str, Any]]]:
         """Candidates of first turns: what the meta-agent writes before it has seen any feedback."""
         return [
             (cell, proposal)

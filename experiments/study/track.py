@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import netrc
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
-from w4s_gym.study.report import ComparisonReport, Table
 from w4s_gym.study.results import Results
+from w4s_gym.study.table import Table
 
 
-def track(results: Results, report: ComparisonReport, folder: Path, workflow: Path) -> str:
+def track(results: Results, tables: Sequence[Table], folder: Path, workflow: Path) -> str:
     """Log configuration, curves, tables, plots and the best workflow.
 
     Without a key the run is written to `<folder>/wandb` and nothing is sent; `wandb sync` sends it later.
@@ -24,7 +25,7 @@ def track(results: Results, report: ComparisonReport, folder: Path, workflow: Pa
     Raises:
         ConfigError: wandb is not installed.
     """
-    run, where = _start(folder, folder.name, {**results.config, **results.facts}, results.simulated, None)
+    run, where = _start(folder, folder.name, {**results.config.measured, **results.facts}, results.simulated, None)
     import wandb
 
     for algo in results.algos:
@@ -35,7 +36,7 @@ def track(results: Results, report: ComparisonReport, folder: Path, workflow: Pa
                 {f"{cell.algo}/calls": point["calls"]}
                 | {f"{cell.algo}/seed{cell.seed}/{k}": v for k, v in point.items()}
             )
-    for table in report.tables:
+    for table in tables:
         run.log({table.title: wandb.Table(columns=table.columns, data=table.rows)})
     for plot in sorted(folder.glob("*.png")):
         run.log({plot.stem: wandb.Image(str(plot))})

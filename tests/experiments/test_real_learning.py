@@ -19,7 +19,7 @@ def test_the_defaults_ask_a_real_model_on_enough_items_and_seeds():
 
 def test_all_meta_agents_play_the_same_episodes():
     config = real_learning.DEFAULT
-    assert len({config.options_of(algo)["episodes"] for algo in config.algos if algo != "seed"}) == 1
+    assert len({config.algo_options[algo]["episodes"] for algo in config.algos if algo != "seed"}) == 1
 
 
 def test_the_options_of_the_environment_are_known_and_the_cache_is_shared():
@@ -47,7 +47,7 @@ def test_racing_seldom_gives_up_a_clearly_better_workflow(run_race, last, better
 
 
 def test_options_of_the_command_line_add_to_those_of_the_experiment():
-    config = replace(real_learning.DEFAULT, env_options='{"style": "story", "racing": {}}')
+    config = replace(real_learning.DEFAULT, env_options={"style": "story", "racing": {}})
     options = real_learning.with_environment(config).environment_options()
     assert options["style"] == "story"
     assert options["racing"] == {}

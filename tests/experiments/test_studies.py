@@ -1,19 +1,13 @@
 """Transfer, ablations and the published set-ups, on sizes that only show that they run end to end."""
 
-import json
-from random import Random
-
 import ablations
 import paper
 import pytest
 import transfer
 
-from w4s_gym.algos.policies.base import Sample
-from w4s_gym.algos.policies.tiny.grammar import draw_proposal
-from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
-from w4s_gym.study.command import run_command
+from w4s_gym.study.command import Study
 from w4s_gym.study.cost import plan
 
 SMALL = {
@@ -27,24 +21,13 @@ SMALL = {
 }
 
 
-class GrammarPolicy:
-    name = "grammar"
-    prompt_style = "compact"
-
-    def sample(self, conversations, m, seed):
-        return [
-            [Sample(draw_proposal(Random(derive_seed(seed, chat[-1]["content"], k))).action) for k in range(m)]
-            for chat in conversations
-        ]
-
-
 @pytest.fixture(autouse=True)
-def grammar_policy(monkeypatch):
-    monkeypatch.setattr("w4s_gym.algos.make_policy", lambda spec, **options: GrammarPolicy())
+def no_model(monkeypatch, grammar_policy):
+    grammar_policy(monkeypatch)
 
 
 def run(module, config, cells):
-    return run_command("test", config, cells, module.write_report)
+    return Study("test", cells, module.write_report).run(config)
 
 
 def test_transfer_trains_on_some_benchmarks_and_designs_for_others(tmp_path):
@@ -67,11 +50,12 @@ def test_transfer_trains_on_some_benchmarks_and_designs_for_others(tmp_path):
 
 
 def test_every_ablation_is_a_valid_configuration():
-    config = ablations.AblationConfig(algo_options='{"rlao": {"learning_rate": 0.001}}')
+    config = ablations.AblationConfig(algo_options={"rlao": {"learning_rate": 0.001}})
     for name in ablations.ABLATIONS:
         variant = ablations.variant_config(config, name)
-        assert json.loads(variant.env_options) is not None
-    assert json.loads(ablations.variant_config(config, "no self-test").env_options) == {"self_test": False}
+        assert variant.algo_options["rlao"]["learning_rate"] == 0.001, "only one setting changes"
+    assert ablations.variant_config(config, "tau=0.1").algo_options == {"rlao": {"learning_rate": 0.001, "tau": 0.1}}
+    assert ablations.variant_config(config, "no self-test").env_options == {"self_test": False}
     assert len(ablations.ablation_cells(config)) == 3 * len(ablations.ABLATIONS)
     with pytest.raises(ConfigError, match="horizon=4"):
         ablations.ablation_cells(ablations.AblationConfig(only=("nothing",)))
@@ -115,8 +99,8 @@ def test_the_published_set_ups_run_on_embedded_defaults(tmp_path, experiment):
 def test_the_published_sizes():
     config = paper.PaperConfig(experiment="main", published=True).comparison()
     assert (config.design_turns, config.design_candidates, config.iterations) == (10, 5, 30)
-    assert json.loads(config.algo_options)["aflow"]["rounds"] == 20
-    assert json.loads(config.algo_options)["adas"]["generations"] == 30
+    assert config.algo_options["aflow"]["rounds"] == 20
+    assert config.algo_options["adas"]["generations"] == 30
     cells = paper.paper_cells(paper.PaperConfig(experiment="transfer", published=True, algos=("rlao",)))
     assert cells[0].trained_on == ("W4S-GSMPlus-v0", "W4S-MGSM-v0")
     assert cells[0].targets == ("W4S-GSM8K-v0", "W4S-GSMHard-v0", "W4S-SVAMP-v0")
@@ -151,3 +135,27 @@ def test_a_dollar_limit_is_never_passed(tmp_path):
     tests = sum(w["usage"]["dollars"] for w in cell["result"]["workflows"].values())
     assert 0 < cell["result"]["training"]["dollars"] + tests <= 0.1
     assert cell["result"]["training"]["calls"] < 10_000
+
+
+@pytest.mark.parametrize(
+    ("name", "study", "config"),
+    [
+        ("ablations", ablations.ABLATIONS_STUDY, ablations.AblationConfig),
+        ("transfer", transfer.TRANSFER, transfer.TransferConfig),
+    ],
+)
+def test_a_run_folder_of_earlier_code_reports_the_same_table_and_is_gone_on_with(old_run, name, study, config):
+    folder, table = old_run(name)
+    assert study.run(config(report=folder)) == 0
+    assert (folder / "table.md").read_text() == table
+    (folder / "table.md").unlink()
+    assert study.run(config(run_dir=folder, resume=True, workers=0)) == 0
+    assert (folder / "table.md").read_text() == table
+
+
+def test_only_meta_agents_are_transferred(capsys):
+    config = transfer.TransferConfig(
+        **SMALL, train=("W4S-GSMSymbolic-v0",), targets=("W4S-ChainSum-v0",), algos=("seed",)
+    )
+    assert run(transfer, config, transfer.transfer_cells) == 2
+    assert "expected a meta-agent" in " ".join(capsys.readouterr().out.split())

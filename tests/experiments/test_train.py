@@ -52,15 +52,15 @@ def call(monkeypatch, module, *arguments):
 def smaller(path, model, folder):
     """The committed configuration, with a random model in place of the large one and no server."""
     config = read_config(TrainConfig, path)
-    options = json.loads(config.policy_options)
+    options = dict(config.policy_options)
     options.pop("sampler", None)
     changes = {
         "env": "W4S-GSMSymbolic-v0",
-        "env_options": {**json.loads(config.env_options), **SMALL, "executor": "sim:gpt-4o-mini"},
+        "env_options": {**config.env_options, **SMALL, "executor": "sim:gpt-4o-mini"},
         "policy": f"hf:{model}",
         "policy_options": {**options, "max_new_tokens": 16},
         "algo": config.algo,
-        "algo_options": json.loads(config.algo_options),
+        "algo_options": config.algo_options,
         "candidates": 2,
         "iterations": 2,
     }
@@ -80,7 +80,9 @@ def test_committed_configurations_train_adapters(name, random_qwen, tmp_path, mo
     untouched = (out / "state" / "policy" / "adapter_model.safetensors").read_bytes()
 
     # A random model never wins. As if its first text had:
-    write_rows(tmp_path / "won.jsonl", [replace(row, reward=float(i == 0)) for i, row in enumerate(rows)])
+    write_rows(
+        tmp_path / "won.jsonl", [replace(row, reward=float(i == 0), new_best=i == 0) for i, row in enumerate(rows)]
+    )
     call(monkeypatch, train, "--config", config, "--rows", tmp_path / "won.jsonl", "--out", tmp_path / "offline")
     assert "rows 4 " in capsys.readouterr().out
     folder = tmp_path / "offline" / "state" / "policy"
@@ -124,17 +126,18 @@ def test_rows_that_were_collected_train_any_algorithm(random_llm_options, tmp_pa
 def test_numbers_with_an_exponent_are_numbers(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("policy_options:\n  learning_rate: 2e-5\n  top_p: 1.0\n")
-    assert json.loads(read_config(TrainConfig, file).policy_options) == {"learning_rate": 2e-5, "top_p": 1.0}
+    assert read_config(TrainConfig, file).policy_options == {"learning_rate": 2e-5, "top_p": 1.0}
 
 
-def test_bad_configurations_are_refused(tmp_path, monkeypatch):
+def test_bad_configurations_are_refused(tmp_path, monkeypatch, capsys):
     file = tmp_path / "config.yaml"
     file.write_text("polcy: tiny")
     for arguments, message in (
         (("--config", file), "polic"),
         (("--config", tmp_path / "nothing.yaml"), "expected a YAML file"),
         (("--rows", tmp_path / "nothing.jsonl"), "--algo untrained"),
-        (("--policy-options", "[1]"), "policy_options"),
+        (("--policy-options", "[1]"), "policy-options"),
     ):
-        with pytest.raises(SystemExit, match=message):
+        with pytest.raises(SystemExit) as ended:
             call(monkeypatch, train, *arguments)
+        assert message in f"{ended.value}{capsys.readouterr().err}"

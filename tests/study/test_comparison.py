@@ -1,3 +1,4 @@
+import doctest
 import json
 import os
 import re
@@ -8,18 +9,20 @@ import time
 from pathlib import Path
 from random import Random
 
-import compare_algos as compare
 import pytest
 
-import w4s_gym.study.runner as study
-from w4s_gym.algos.policies.base import Sample
-from w4s_gym.algos.policies.tiny.grammar import draw_proposal
-from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
+from w4s_gym.study import Comparison, comparison, runner
+from w4s_gym.study.cells import comparison_cells
+from w4s_gym.study.command import Study, parse
 from w4s_gym.study.config import CompareConfig
+from w4s_gym.study.report import write_report
+from w4s_gym.study.results import Results
 
-SCRIPT = Path(compare.__file__)
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "experiments" / "compare_algos.py"
+COMPARE = Study("compare", comparison_cells, write_report)
 SMALL = {
     "budget": 60,
     "candidates": 2,
@@ -32,24 +35,6 @@ SMALL = {
 }
 
 
-class GrammarPolicy:
-    """Writes workflows drawn from the grammar of the tiny meta-agent, without a model."""
-
-    name = "grammar"
-    prompt_style = "compact"
-
-    def sample(self, conversations, m, seed):
-        return [
-            [Sample(draw_proposal(Random(derive_seed(seed, chat[-1]["content"], k))).action) for k in range(m)]
-            for chat in conversations
-        ]
-
-
-@pytest.fixture(autouse=True)
-def grammar_policy(monkeypatch):
-    monkeypatch.setattr("w4s_gym.algos.make_policy", lambda spec, **options: GrammarPolicy())
-
-
 def small(run_dir, **options):
     return CompareConfig(**{**SMALL, "run_dir": run_dir, **options})
 
@@ -59,12 +44,12 @@ def table(run_dir):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, grammar_policy):
     """A run of every kind of designer that needs no training."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("w4s_gym.algos.make_policy", lambda spec, **options: GrammarPolicy())
+        grammar_policy(patch)
         path = tmp_path_factory.mktemp("runs") / "whole"
-        assert compare.main(small(path, algos=("untrained", "seed", "random_edits", "cot_sc"))) == 0
+        assert COMPARE.run(small(path, algos=("untrained", "seed", "random_edits", "cot_sc"))) == 0
         return path
 
 
@@ -79,10 +64,10 @@ def test_the_table_has_every_designer_and_says_simulated(finished):
 
 
 def test_the_table_says_under_which_options_it_was_made(tmp_path):
-    options = '{"reward": {"kind": "gain"}}'
-    assert compare.main(small(tmp_path / "run", algos=("untrained",), env_options=options, iterations=1)) == 0
+    options = {"reward": {"kind": "gain"}}
+    assert COMPARE.run(small(tmp_path / "run", algos=("untrained",), env_options=options, iterations=1)) == 0
     assert "at most 1 iterations" in table(tmp_path / "run")
-    assert f"Options of the environment: `{options}`." in table(tmp_path / "run")
+    assert f"Options of the environment: `{json.dumps(options)}`." in table(tmp_path / "run")
     assert "Options of the algorithms" not in table(tmp_path / "run")
 
 
@@ -90,7 +75,7 @@ def test_the_report_is_made_again_from_the_journal_alone(finished):
     before = {name: (finished / name).read_bytes() for name in ("table.md", "design_curve.png", "best_workflow.py")}
     for name in before:
         (finished / name).unlink()
-    assert compare.main(CompareConfig(report=finished)) == 0
+    assert COMPARE.run(CompareConfig(report=finished)) == 0
     assert {name: (finished / name).read_bytes() for name in before} == before
 
 
@@ -132,7 +117,7 @@ def test_every_proposal_and_every_score_is_in_the_journal(finished):
 
 
 def test_an_interrupted_run_resumes_to_the_same_table(finished, tmp_path, monkeypatch):
-    whole = study.run_jobs
+    whole = runner.run_jobs
     calls = []
 
     def interrupted(jobs, workers, done, progress):
@@ -144,13 +129,13 @@ def test_an_interrupted_run_resumes_to_the_same_table(finished, tmp_path, monkey
 
         whole(jobs, workers, stop_after_three, progress)
 
-    monkeypatch.setattr(study, "run_jobs", interrupted)
+    monkeypatch.setattr(runner, "run_jobs", interrupted)
     path = tmp_path / "cut"
     config = small(path, algos=("untrained", "seed", "random_edits", "cot_sc"))
-    assert compare.main(config) == 130
+    assert COMPARE.run(config) == 130
     assert len(RunFolder.open(path).records("cell")) == 3
-    monkeypatch.setattr(study, "run_jobs", whole)
-    assert compare.main(CompareConfig(run_dir=path, resume=True, workers=0)) == 0
+    monkeypatch.setattr(runner, "run_jobs", whole)
+    assert COMPARE.run(CompareConfig(run_dir=path, resume=True, workers=0)) == 0
     assert table(path) == table(finished)
 
 
@@ -218,20 +203,20 @@ def test_a_failed_cell_is_told_and_tried_again_on_resume(tmp_path, monkeypatch):
 
     path = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr("w4s_gym.study.cells.load_policy", out_of_order)
-        assert compare.main(small(path, algos=("seed", "untrained"), seeds=1)) == 1
+        patch.setattr("w4s_gym.study.environment.load_policy", out_of_order)
+        assert COMPARE.run(small(path, algos=("seed", "untrained"), seeds=1)) == 1
     assert "out of order" in RunFolder.open(path).records("failure")[0]["error"]
     assert "best seed" in table(path)
-    assert compare.main(CompareConfig(run_dir=path, resume=True, workers=0)) == 0
+    assert COMPARE.run(CompareConfig(run_dir=path, resume=True, workers=0)) == 0
     assert "| untrained |" in table(path)
 
 
 def test_an_algorithm_of_a_users_file_takes_part(tmp_path):
-    source = Path(compare.__file__).parents[1] / "algos" / "hill_climber.py"
+    source = ROOT / "algos" / "hill_climber.py"
     mine = tmp_path / "mine.py"
     mine.write_text(source.read_text())
     path = tmp_path / "run"
-    assert compare.main(small(path, algos=("seed", f"{mine}:HillClimber"), seeds=1)) == 0
+    assert COMPARE.run(small(path, algos=("seed", f"{mine}:HillClimber"), seeds=1)) == 0
     assert "| hill_climber |" in table(path)
     assert len([line for line in source.read_text().splitlines() if line.strip()]) < 60
 
@@ -244,29 +229,32 @@ def test_an_algorithm_of_a_users_file_takes_part(tmp_path):
         ({"executor": "telepathy"}, "openai:<model>"),
         ({"algos": ("rlao", "magic")}, "random_edits"),
         ({"policy": "openai:gpt-4o", "algos": ("rlao",)}, "weights"),
-        ({"env_options": '{"no_such_option": 1}'}, "no_such_option"),
+        ({"env_options": {"no_such_option": 1}}, "no_such_option"),
         ({"validation_size": 100_000}, "validation_size"),
     ],
 )
 def test_bad_input_is_told_before_anything_is_made(tmp_path, capsys, options, message):
     path = tmp_path / "run"
-    assert compare.main(small(path, **options)) == 2
+    assert COMPARE.run(small(path, **options)) == 2
     assert message in " ".join(capsys.readouterr().out.split())
     assert not path.exists()
 
 
 def test_a_folder_that_cannot_be_used_is_told(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert compare.main(small(tmp_path / "file" / "run", algos=("seed",))) == 2
+    assert COMPARE.run(small(tmp_path / "file" / "run", algos=("seed",))) == 2
     assert "run folder that can be written" in " ".join(capsys.readouterr().out.split())
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("mine")
-    assert compare.main(small(tmp_path / "other", algos=("seed",))) == 2
+    assert COMPARE.run(small(tmp_path / "other", algos=("seed",))) == 2
     assert (tmp_path / "other" / "notes.txt").read_text() == "mine"
-    assert compare.main(CompareConfig(report=tmp_path / "other")) == 2
+    assert COMPARE.run(CompareConfig(report=tmp_path / "other")) == 2
 
 
-@pytest.mark.parametrize("options", [{"seeds": 0}, {"algos": ()}, {"env_options": "{"}, {"algo_options": "[1]"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"seeds": 0}, {"algos": ()}, {"env_options": "{}"}, {"algo_options": [1]}, {"algo_options": {"rlao": 1}}],
+)
 def test_values_that_make_no_sense_are_refused(options):
     with pytest.raises(ConfigError, match="expected"):
         CompareConfig(**options)
@@ -279,7 +267,7 @@ def test_replies_of_a_real_executor_are_kept_where_the_command_line_says(tmp_pat
     assert executor() == {"cache_folder": str(tmp_path), "cache": "write"}
     assert executor(cache="read") == {"cache_folder": str(tmp_path), "cache": "read"}
     assert executor(cache="off") is None
-    own = '{"executor_config": {"base_url": "http://localhost:1/v1", "cache_folder": "elsewhere"}}'
+    own = {"executor_config": {"base_url": "http://localhost:1/v1", "cache_folder": "elsewhere"}}
     assert executor(env_options=own) == {
         "base_url": "http://localhost:1/v1",
         "cache_folder": "elsewhere",
@@ -298,8 +286,6 @@ def test_the_curve_over_candidates_is_the_expected_best_of_k(finished):
     """Against a count of all subsets."""
     from itertools import combinations
 
-    from w4s_gym.study.results import Results
-
     results = Results.of_run(RunFolder.open(finished))
     cell = results.of("untrained")[0]
     start = cell.test(cell.result["design"]["start"]["workflow"])
@@ -313,6 +299,44 @@ def test_the_curve_over_candidates_is_the_expected_best_of_k(finished):
         subsets = [max(c, key=lambda p: p[0])[1] for c in combinations(pairs, 2)]
         assert results.best_of_candidates("untrained", 2)[0] == pytest.approx(sum(subsets) / len(subsets))
     assert results.best_of_candidates("untrained", 1)[0] == pytest.approx(sum(t for _, t in pairs) / 2)
+
+
+def test_options_are_json_on_the_command_line_and_in_the_run_folder(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["compare", "--algo-options", '{"rlao": {"tau": 0.2}}'])
+    config = parse(CompareConfig, "")
+    assert config.algo_options == {"rlao": {"tau": 0.2}}
+    assert config.measured["algo_options"] == '{"rlao": {"tau": 0.2}}'
+    assert CompareConfig.of_run(config.measured) == config
+    for wrong in ("{", "[1]"):
+        monkeypatch.setattr(sys, "argv", ["compare", "--env-options", wrong])
+        with pytest.raises(SystemExit):
+            parse(CompareConfig, "")
+        assert "JSON" in capsys.readouterr().err
+
+
+def test_a_notebook_runs_a_comparison_and_goes_on_with_it(tmp_path):
+    config = CompareConfig(**{**SMALL, "seeds": 1, "algos": ("seed", "untrained")})
+    results = Comparison(config).run(tmp_path / "run", quiet=True)
+    assert results.algos == ["untrained", "seed"] and results.simulated
+    assert results.table == table(tmp_path / "run")
+    journal = (tmp_path / "run" / "journal.jsonl").read_bytes()
+    assert Comparison(config).run(tmp_path / "run", quiet=True).table == results.table
+    assert (tmp_path / "run" / "journal.jsonl").read_bytes() == journal, "finished cells were run again"
+    with pytest.raises(ConfigError, match="it cannot go on with"):
+        Comparison(CompareConfig(**{**SMALL, "algos": ("seed",)})).run(tmp_path / "run", quiet=True)
+
+
+def test_the_example_of_the_documentation_holds():
+    assert doctest.testmod(comparison) == (0, 6)
+
+
+def test_the_first_cause_is_told_when_no_cell_finished(tmp_path, monkeypatch):
+    def out_of_order(policy):
+        raise ConfigError("the meta-agent is out of order")
+
+    monkeypatch.setattr("w4s_gym.study.environment.load_policy", out_of_order)
+    with pytest.raises(ConfigError, match="untrained/0: ConfigError: the meta-agent is out of order"):
+        Comparison(CompareConfig(**{**SMALL, "algos": ("untrained",)})).run(tmp_path / "run", quiet=True)
 
 
 def test_figures_are_plain_json(finished):

@@ -1,0 +1,87 @@
+"""Makes environments and meta-agents of a study, and what the parts of a running cell share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import gymnasium as gym
+
+import w4s_gym  # noqa: F401  (registers the environments)
+from w4s_gym.algos.policies.base import Policy
+from w4s_gym.env import WorkflowDesignEnv
+from w4s_gym.study.config import CompareConfig
+
+Notify = Callable[[str, float], None]
+"""Told by work that runs: (what it does, share of it that is done)."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What the parts of a running cell share."""
+
+    config: CompareConfig
+    seed: int
+    folder: Path
+    """Gets the trajectories, the replies of an executor that costs something, and the algorithm's final state."""
+    notify: Notify
+
+    def on(self, env: str) -> Workspace:
+        """The same on another benchmark."""
+        return replace(self, config=replace(self.config, env=env))
+
+    def environment(
+        self, policy: Policy | None, max_turns: int, share: float, *, racing: bool = False
+    ) -> WorkflowDesignEnv:
+        """Make an environment whose prompts suit the meta-agent; see `make_environment`."""
+        style = policy.prompt_style if policy else "compact"
+        return make_environment(self.config, style, max_turns, share=share, racing=racing, folder=self.folder)
+
+
+def make_environment(
+    config: CompareConfig,
+    prompt_style: str,
+    max_turns: int,
+    *,
+    share: float = 1.0,
+    racing: bool = False,
+    folder: Path | None = None,
+) -> WorkflowDesignEnv:
+    """Make the environment of a comparison.
+
+    Args:
+        config: the comparison.
+        prompt_style: of the meta-agent.
+        max_turns: length of an episode.
+        share: share of a cell's dollars that it may spend, if there is a limit.
+        racing: end the validation of candidates that can hardly earn a reward, by the rule in `env_options` or the
+            default one.
+        folder: folder of the cell; keeps the replies of an executor that costs money or time, so that a cell that is
+            computed again after an interruption pays nothing twice.
+
+    Raises:
+        ConfigError: an option cannot be used.
+    """
+    responses = None if folder is None or config.executor.startswith("sim:") else folder / "responses"
+    options = {**config.environment_options(share, responses), "prompt_style": prompt_style, "max_turns": max_turns}
+    options.setdefault("remember", True)  # designers with one seed start from the same states
+    options["racing"] = options.get("racing", {}) if racing else None
+    env = gym.make(config.env, disable_env_checker=True, **options).unwrapped
+    assert isinstance(env, WorkflowDesignEnv)
+    return env
+
+
+def load_policy(config: CompareConfig) -> Policy:
+    """Make the meta-agent; its arithmetic is done by one thread, so that results do not depend on the machine's load.
+
+    Raises:
+        ConfigError: there is no such policy.
+    """
+    from w4s_gym.algos import make_policy
+
+    if not config.policy.startswith("openai:"):
+        import torch
+
+        torch.set_num_threads(1)
+    return make_policy(config.policy, **config.options_of_policy())

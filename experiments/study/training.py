@@ -1,0 +1,110 @@
+"""Collect and update: one iteration, and a cell's iterations until its budget is spent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from w4s_gym.algos.base import Algorithm, Batch
+from w4s_gym.algos.seeding import derive_seed
+from w4s_gym.algos.trajectory import write_rows
+from w4s_gym.env import WorkflowDesignEnv
+from w4s_gym.errors import BudgetExceeded
+from w4s_gym.racing import Saving
+from w4s_gym.study.environment import Workspace
+from w4s_gym.usage import Usage
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One call of `collect` and the update after it."""
+
+    batch: Batch
+    figures: dict[str, float]
+    """For the learning curve."""
+    learning_seconds: float
+    """Wall clock of the update."""
+
+
+def iterate(algorithm: Algorithm, env: WorkflowDesignEnv, seed: int, number: int, rows: Path) -> Iteration:
+    """Play and learn once.
+
+    Args:
+        algorithm: plays and learns.
+        env: where it plays.
+        seed: seed of the run.
+        number: number of the iteration, from 0; with the seed it fixes what is played.
+        rows: file that every text the policy wrote is appended to.
+    """
+    batch = algorithm.collect(env, derive_seed("collect", seed, number) % 2**31)
+    write_rows(rows, batch.rows)
+    start = time.monotonic()
+    learned = algorithm.update(batch)
+    return Iteration(batch, {**batch.metrics, **learned}, time.monotonic() - start)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Best workflow of a search by validation."""
+
+    workflow: str
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run of an algorithm left."""
+
+    best: Found
+    curve: list[dict[str, Any]]
+    """The learning curve: calls so far, best so far, and the algorithm's own figures, per iteration."""
+    usage: Usage
+    """What it cost, summed over the environments."""
+    saving: Saving
+    """What racing saved."""
+    seconds: float
+    learning_seconds: float
+    """Part of the seconds that updates took."""
+
+    def record(self) -> dict[str, Any]:
+        """Return what the journal keeps."""
+        return {"curve": self.curve, "training": asdict(self.usage), "racing": asdict(self.saving)}
+
+
+def train(space: Workspace, algorithm: Algorithm, envs: Sequence[WorkflowDesignEnv], budget: int) -> Trained:
+    """Collect and update until the budget of executor calls is spent; iterations take turns on the environments.
+
+    The run ends at the iteration boundary that is nearest to the budget, so that no measurement is cut in half and the
+    numbers do not depend on which call came first.
+    """
+    start = time.monotonic()
+    space.folder.mkdir(parents=True, exist_ok=True)
+    rows = space.folder / "rows.jsonl"
+    rows.unlink(missing_ok=True)  # an earlier attempt at this cell was interrupted
+    curve: list[dict[str, Any]] = []
+    best = Found("", -1.0)
+    learning = 0.0
+    while not algorithm.finished:
+        calls = sum(env.ledger.usage.calls for env in envs)
+        typical = calls / len(curve) if curve else 0.0
+        if calls + typical / 2 >= budget or len(curve) == (space.config.iterations or -1):
+            break
+        space.notify("searching", calls / budget)
+        try:
+            iteration = iterate(algorithm, envs[len(curve) % len(envs)], space.seed, len(curve), rows)
+        except BudgetExceeded:
+            if not curve:
+                raise
+            break  # the dollars are spent: what was learned so far is measured
+        if iteration.batch.best_accuracy > best.accuracy:
+            best = Found(iteration.batch.best_workflow, iteration.batch.best_accuracy)
+        learning += iteration.learning_seconds
+        calls = sum(env.ledger.usage.calls for env in envs)
+        curve.append({"calls": calls, "best": best.accuracy, **iteration.figures})
+    algorithm.save(space.folder / "state")
+    usage = sum((env.ledger.usage for env in envs), Usage())
+    saving = sum((env.saving for env in envs), Saving(0, 0, 0, 0))
+    return Trained(best, curve, usage, saving, time.monotonic() - start, learning)
