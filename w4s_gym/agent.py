@@ -19,6 +19,7 @@ from w4s_gym.ledger import ask
 from w4s_gym.reply_format import reply_format
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.sandbox.inside import tools
+from w4s_gym.sandbox.inside.thoughts import only_thoughts
 from w4s_gym.sandbox.types import Charged, Limits, RunEnded, WorkflowCallError
 from w4s_gym.scoring.code import LONGEST_PROGRAM, public_job
 from w4s_gym.usage import Usage
@@ -76,6 +77,8 @@ class AgentHost:
         self._running = asyncio.Semaphore(PROGRAMS_AT_ONCE)
         self.model_override = False
         """The workflow asked for another model, which is ignored and told in the feedback."""
+        self.silent = 0
+        """Replies that ended at their token limit with nothing in them but thoughts."""
         self.failure: ExecutorUnavailable | RunBudgetExceeded | None = None
         """What kept the item from being measured, through no fault of the workflow."""
 
@@ -260,7 +263,9 @@ class AgentHost:
         request = replace(request, sample_index=self._asked[key])
         self._asked[key] += request.n
         try:
-            return await ask(self._executor, request, self._ledger)
+            reply = await ask(self._executor, request, self._ledger)
+            self.silent += sum(c.finish_reason == "length" and only_thoughts(c.text) for c in reply.completions)
+            return reply
         except BudgetExceeded as error:
             raise self._refused(error) from error
         except RequestRefused as error:

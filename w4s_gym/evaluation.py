@@ -170,6 +170,8 @@ class Evaluator:
             async with asyncio.timeout_at(deadline):
                 await _all(run(i) for i in probe)
                 hopeless = bool(results) and all(r.status in _TIMEOUTS for r in results.values())
+                if probe and self.limits.coverage and all(r.status == "infrastructure" for r in results.values()):
+                    raise self._unavailable(list(results.values()), len(items))
                 while rest and not hopeless:
                     stage = len(rest)
                     if race is not None:
@@ -191,6 +193,13 @@ class Evaluator:
                 error = ErrorReport("timeout_wall", "not tried: the workflow timed out on the first items")
                 results[index] = ItemResult(item.id, "timeout_wall", 0.0, error=error)
             ordered.append(results[index])
+        silent = sum(result.silent for result in ordered)
+        if silent:
+            notes.add(
+                f"{silent} replies ended at their token limit before the model had written anything but thoughts: "
+                "raise max_completion_tokens or ask for less reasoning"
+            )
+            _log.warning("%s: %d replies ended at their token limit with thoughts alone", self._executor.name, silent)
         failed = [result for result in ordered if result.grading]
         if failed:
             notes.add(f"the grader failed on {len(failed)} answers, which score 0: {quoted(failed[0].grading)}")
@@ -201,14 +210,20 @@ class Evaluator:
             estimate=race.expected(_scores(results)) if race is not None and given_up else None,
             notes=tuple(sorted(notes)),
         )
-        measured = len(evaluation.scored)
-        if measured < self.limits.coverage * len(ordered):
-            raise ExecutorUnavailable(
-                f"expected at least {self.limits.coverage:.0%} of {len(ordered)} items to be measured; "
-                f"{self._executor.name} answered {measured}. The candidate is masked, not scored. "
-                f"Check the endpoint and try again; answered calls are in the cache"
-            )
+        if len(evaluation.scored) < self.limits.coverage * len(ordered):
+            raise self._unavailable(ordered, len(ordered))
         return evaluation
+
+    def _unavailable(self, results: Sequence[ItemResult], items: int) -> ExecutorUnavailable:
+        """The error for an evaluation with too few measured items; the first cause stands in front."""
+        lost = [r for r in results if r.status == "infrastructure"]
+        cause = next((r.error.message for r in lost if r.error is not None), "the sandbox could not run the workflow")
+        stores = getattr(self._executor, "stores", False)
+        return ExecutorUnavailable(
+            f"{cause}. So {self._executor.name} left {len(lost)} of {len(results)} items that were tried unmeasured; "
+            f"expected at least {self.limits.coverage:.0%} of {items} to be measured: the workflow has no score"
+            + ("; what was answered is in the cache and is not paid again" if stores else "")
+        )
 
     def _bound_places(self) -> Shares:
         loop = asyncio.get_running_loop()
@@ -260,18 +275,21 @@ class Evaluator:
             if isinstance(host.failure, RunBudgetExceeded):
                 raise BudgetExceeded(str(host.failure))
             if host.failure is not None:
-                error = ErrorReport("ExecutorUnavailable", str(host.failure)[:500])
+                error = ErrorReport("ExecutorUnavailable", str(host.failure)[:1000])
                 return ItemResult(item.id, "infrastructure", 0.0, error=error, usage=own.ledger.usage)
             if outcome.status != "infrastructure":
                 break
+        silent = host.silent
         if outcome.status != "ok":
-            return ItemResult(item.id, outcome.status, 0.0, error=outcome.error, usage=own.ledger.usage)
+            return ItemResult(item.id, outcome.status, 0.0, error=outcome.error, usage=own.ledger.usage, silent=silent)
         answer = full_answer(outcome.value)
         if answer is None:
             error = ErrorReport("no_result", 'solver must return a dict whose "answer" is a string or a number')
-            return ItemResult(item.id, "no_result", 0.0, error=error, usage=own.ledger.usage)
+            return ItemResult(item.id, "no_result", 0.0, error=error, usage=own.ledger.usage, silent=silent)
         score, problem = await self._grade(item, answer[:_MAX_ANSWER_CHARS])
-        result = ItemResult(item.id, "ok", 0.0, answer[:_ANSWER_CHARS], usage=own.ledger.usage, grading=problem)
+        result = ItemResult(
+            item.id, "ok", 0.0, answer[:_ANSWER_CHARS], usage=own.ledger.usage, grading=problem, silent=silent
+        )
         return replace(result, status="infrastructure") if score is None else replace(result, score=score)
 
     async def _grade(self, item: Item, answer: str) -> tuple[float | None, str]:

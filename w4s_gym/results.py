@@ -23,6 +23,8 @@ class ItemResult:
     usage: Usage = field(default_factory=Usage)
     grading: str = ""
     """What went wrong in the grader, if anything did; the score is then 0."""
+    silent: int = 0
+    """Replies that ended at their token limit with nothing in them but thoughts."""
 
 
 @dataclass(frozen=True)

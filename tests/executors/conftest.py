@@ -35,6 +35,11 @@ class ServerHandle:
         url = self.base_url.removesuffix("/v1") + "/reset"
         urllib.request.urlopen(urllib.request.Request(url, data=b"", method="POST"), timeout=10).read()
 
+    def obey(self, *rules: dict[str, Any]) -> None:
+        """Set the rules of `scripted_faults.py`, with fresh books."""
+        url, data = self.base_url.removesuffix("/v1") + "/rules", json.dumps(rules).encode()
+        urllib.request.urlopen(urllib.request.Request(url, data=data, method="POST"), timeout=10).read()
+
     def close(self) -> None:
         self.process.kill()
         self.process.communicate()

@@ -8,7 +8,7 @@ Run it as a program; it prints one JSON line with its address and serves until i
     python tests/executors/fault_server.py --latency 0.2 --slots 64
     python tests/executors/fault_server.py --faults 0.3 --seed 1
 
-`GET /report` tells what happened; `POST /reset` forgets it.
+`GET /report` tells what happened; `POST /reset` forgets it; `POST /rules` sets the rules of `scripted_faults.py`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import re
 import sys
 from typing import Any
 
+from scripted_faults import Rule, filled, matches, uses
+
 FAULTS = ("rate_limit", "server_error", "timeout", "reset", "empty", "truncated", "not_json", "garbled")
 _QUESTION = re.compile(r"(\d+) \+ (\d+) =\s*$")
 
@@ -32,6 +34,7 @@ class Server:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.report: dict[str, Any] = {}
+        self.rules: list[Rule] = []
         self.forget()
 
     def forget(self) -> None:
@@ -51,6 +54,7 @@ class Server:
             "bodies": [],  # names of the fields of the distinct kinds of bodies seen
             "paths": [],
             "keys": [],
+            "log": [],  # the bodies of all requests and the status that each got, while rules are set
         }
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -64,8 +68,9 @@ class Server:
                 _, path, _ = request_line.split(" ", 2)
                 if path == "/report":
                     await self.send(writer, 200, self.report)
-                elif path == "/reset":
+                elif path in ("/reset", "/rules"):
                     self.forget()
+                    self.rules = json.loads(body) if path == "/rules" else []
                     await self.send(writer, 200, {})
                 elif not await self.chat(path, headers, json.loads(body), writer):
                     break
@@ -84,6 +89,16 @@ class Server:
         for name, value in (("bodies", sorted(body)), ("paths", path), ("keys", key)):
             if value not in report[name]:
                 report[name].append(value)
+        rule = next((rule for rule in self.rules if matches(rule, body)), None)
+        if self.rules:
+            report["log"].append([body, rule.get("status", 200) if rule else 200])
+        if rule is not None:
+            rule["times"] = rule.get("times", 10**9) - 1
+            if "status" in rule or "body" in rule:
+                content = filled(rule.get("error", rule.get("body")), body)
+                raw = content.encode() if isinstance(content, str) else content
+                await self.send(writer, rule.get("status", 200), raw, rule.get("headers"))
+                return True
         if self.busy >= options.slots:
             report["refused"] += 1
             await self.send(writer, 429, error("too many requests"), {"Retry-After": "0"})
@@ -106,11 +121,11 @@ class Server:
         self.busy += 1
         report["peak"] = max(report["peak"], self.busy)
         try:
-            return await self.reply(body, writer)
+            return await self.reply(body, writer, rule or {})
         finally:
             self.busy -= 1
 
-    async def reply(self, body: dict[str, Any], writer: asyncio.StreamWriter) -> bool:
+    async def reply(self, body: dict[str, Any], writer: asyncio.StreamWriter, rule: Rule) -> bool:
         """Answer, or fail as the seed says."""
         options, report = self.options, self.report
         question = body["messages"][-1]["content"]
@@ -133,6 +148,11 @@ class Server:
             texts, finish = [text[: len(text) // 2] for text in texts], "length"
         if fault == "not_json":
             texts = ["Sure! The answer is " + text.strip('{}"') for text in texts]
+        if "content" in rule:
+            texts = [rule["content"] for _ in texts]
+        if "cap" in rule:
+            texts, finish = ["x" * (rule["cap"] - 1) for _ in texts], "length"
+        finish = rule.get("finish", finish)
         usage = {"prompt_tokens": len(question), "completion_tokens": sum(1 + len(t) for t in texts)}
         choices = [
             {"index": i, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
@@ -196,13 +216,6 @@ def answer(question: str, body: dict[str, Any], mistakes: float) -> str:
 def uniform(text: str) -> float:
     """Return a number in [0, 1) that depends on the text alone."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") / 2**64
-
-
-def uses(body: dict[str, Any], name: str) -> bool:
-    """Tell whether a body uses a feature."""
-    if name in ("json_schema", "json_object"):
-        return body.get("response_format", {}).get("type") == name
-    return name in body
 
 
 def schema_keys(body: dict[str, Any]) -> list[str]:

@@ -27,21 +27,29 @@ ODD = [
 def test_a_refusal_teaches_about_requests_like_it_alone(odd: ChatRequest, feature: Feature, other: ChatRequest) -> None:
     dialect = Dialect({})
     assert feature in dialect.features(odd)
-    dialect.learn(odd, dialect.features(odd, frozenset({feature})), frozenset({feature}))
+    first = dialect.wording(odd)
+    dialect.learn(odd, first, first.without(feature, odd))
     assert feature not in dialect.features(odd)
     assert feature in dialect.features(other)
 
 
+def refuse(dialect: Dialect, feature: Feature) -> None:
+    """Have an ordinary request refused for a feature."""
+    first = dialect.wording(ChatRequest(MESSAGE))
+    dialect.learn(ChatRequest(MESSAGE), first, first.without(feature, ChatRequest(MESSAGE)))
+
+
 def test_an_ordinary_request_teaches_about_all() -> None:
     dialect = Dialect({})
-    dialect.learn(ChatRequest(MESSAGE), frozenset({"max_tokens"}), frozenset({"seed"}))
+    refuse(dialect, "seed")
     assert all("seed" not in dialect.features(odd) for odd, _, _ in ODD)
 
 
 def test_what_works_is_not_unlearned() -> None:
     dialect = Dialect({})
-    dialect.learn(ChatRequest(MESSAGE), frozenset({"seed"}), frozenset())
-    dialect.learn(ChatRequest(MESSAGE), frozenset(), frozenset({"seed"}))
+    first = dialect.wording(ChatRequest(MESSAGE))
+    dialect.learn(ChatRequest(MESSAGE), first, first)
+    refuse(dialect, "seed")
     assert "seed" in dialect.features(ChatRequest(MESSAGE))
 
 

@@ -86,11 +86,35 @@ def test_an_endpoint_that_is_down_masks_the_evaluation(serve, sandbox):
 
 
 def test_items_that_could_not_be_asked_are_left_out(serve, sandbox):
-    # With 4% failures and no retries, some items cannot be asked; the rest is above the coverage of 90%.
-    server = serve("--mistakes", "0.25", "--faults", "0.04", "--kinds", "server_error")
+    # With 4% failures and no time for retries, some items cannot be asked; the rest is above the coverage of 90%.
+    server = serve("--mistakes", "0.25", "--faults", "0.04", "--kinds", "rate_limit")
     healthy, _, _ = evaluate(serve("--mistakes", "0.25"), sandbox, 100)
-    measured, _, _ = evaluate(server, sandbox, 100, attempts=1)
+    measured, _, _ = evaluate(server, sandbox, 100, call_seconds=0.001)
     missing = {r.item_id for r in measured.items if r.status == "infrastructure"}
-    assert len(missing) == server.report()["faults"]["server_error"] > 0
+    assert len(missing) == server.report()["faults"]["rate_limit"] > 0
     kept = [r.score for r in healthy.items if r.item_id not in missing]
     assert measured.accuracy == pytest.approx(sum(kept) / len(kept))
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"status": 400, "error": {"error": {"message": "Model Not Exist"}}},
+        {"status": 402, "error": {"error": {"message": "Model Not Exist, Insufficient Balance"}}},
+    ],
+)
+def test_an_evaluation_that_is_refused_shows_the_first_cause_and_promises_nothing(serve, sandbox, rule):
+    server = serve()
+    server.obey(rule)
+    with pytest.raises(ExecutorUnavailable, match="Model Not Exist") as caught:
+        evaluate(server, sandbox, 20)
+    assert "cache" not in str(caught.value)
+
+
+@pytest.mark.parametrize("thoughts", ["", " \n", "<think>Let me see, 3 + 7", "<think>done</think>"])
+def test_replies_that_are_nothing_but_thoughts_are_told(serve, sandbox, thoughts):
+    server = serve()
+    server.obey({"content": thoughts, "finish": "MAX_TOKENS"})
+    measured, _, _ = evaluate(server, sandbox, 5, reasks=0)
+    assert measured.accuracy == 0.0
+    assert any("ended at their token limit" in note for note in measured.notes)

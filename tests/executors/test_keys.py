@@ -11,7 +11,7 @@ import pytest
 from w4s_gym.errors import ConfigError, ExecutorUnavailable
 from w4s_gym.executors import make_executor
 from w4s_gym.executors.config import EndpointConfig
-from w4s_gym.executors.keys import redact
+from w4s_gym.executors.keys import find_key, redact
 from w4s_gym.options import from_fields
 
 KEY = "sk-test-0123456789abcdef"
@@ -31,10 +31,46 @@ def test_an_endpoint_of_ones_own_needs_no_key():
     make_executor("openai:m", {"key_env": ""})
 
 
+@pytest.mark.parametrize(
+    "written", [f"{KEY}\n", f"  {KEY}\r\n", f'"{KEY}"', f"'{KEY}'\n", f"Bearer {KEY}", f"\ufeff{KEY}"]
+)
+def test_what_is_pasted_along_with_a_key_is_left_out(monkeypatch, written):
+    monkeypatch.setenv("OPENAI_API_KEY", written)
+    assert find_key(EndpointConfig()) == KEY
+
+
+@pytest.mark.parametrize(
+    "written", ["sk-\u201cquoted\u201d-0123", "sk-two\nlines-0123", "sk with spaces 0123", "sk-\x07bell-0123"]
+)
+def test_a_key_that_cannot_be_sent_names_its_variable_and_not_itself(monkeypatch, written):
+    monkeypatch.setenv("MY_KEY", written)
+    with pytest.raises(ConfigError, match="MY_KEY") as caught:
+        make_executor("openai:m", {"key_env": "MY_KEY"})
+    assert written not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:8000/v1", "htp://x/v1", "http://", "http://x:80o0/v1", "http://a b/v1", "//x/v1"]
+)
+@pytest.mark.parametrize("name", ["base_url", "azure_endpoint", "OPENAI_BASE_URL"])
+def test_an_unclean_address_names_where_it_is_written(monkeypatch, url, name):
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    config = {"OPENAI_BASE_URL": {}, "azure_endpoint": {name: url, "azure_api_version": "1"}}.get(name, {name: url})
+    with pytest.raises(ConfigError, match=name):
+        make_executor("openai:m", {"key_env": "", **config})
+
+
+@pytest.mark.parametrize(
+    "url", [" http://x:1/v1\n", "'http://x:1/v1'", "http://x:1/v1/", "http://x:1/v1/chat/completions"]
+)
+def test_what_is_pasted_along_with_an_address_is_left_out(url):
+    assert EndpointConfig(base_url=url).url == "http://x:1/v1"
+
+
 def test_the_key_file_is_read_but_not_inside_a_repository(monkeypatch, tmp_path):
     file = tmp_path / "keys" / "w4s.env"
     file.parent.mkdir()
-    file.write_text(f"OPENAI_API_KEY={KEY}\n")
+    file.write_text(f"\ufeffOPENAI_API_KEY={KEY}\n", encoding="utf-8")  # some editors put the mark in front
     monkeypatch.setenv("W4S_ENV_FILE", str(file))
     make_executor("openai:m")
     (tmp_path / ".git").mkdir()

@@ -274,7 +274,7 @@ def test_one_executor_serves_one_event_loop_after_another(serve, question):
 
 
 def test_seeds_depend_on_prompt_draw_sample_and_re_ask():
-    from w4s_gym.executors.dialect import sample_seed
+    from w4s_gym.executors.body import sample_seed
 
     def ask(text: str, draw: int = 0) -> ChatRequest:
         return ChatRequest(messages=({"role": "user", "content": text},), draw=draw)

@@ -117,7 +117,8 @@ class CachedExecutor:
         self.name = inner.name
         self.inner = inner
         self.folder = str(Path(folder).resolve())
-        self._mode = mode
+        self.stores = mode == "write"
+        """Whether what is answered is kept."""
         # Nothing is ever evicted: a resumed run relies on every entry.
         self._disk = diskcache.Cache(
             self.folder, timeout=_LOCK_SECONDS, size_limit=_NO_LIMIT, eviction_policy="none", statistics=False
@@ -204,7 +205,7 @@ class CachedExecutor:
             reply = await self.inner.ask(part)
             samples = split_reply(reply)
             start = part.sample_index - request.sample_index
-            if self._mode == "write":
+            if self.stores:
                 await asyncio.to_thread(self._store, {self._key(part, j): s for j, s in enumerate(samples)})
             for j, sample in enumerate(samples):
                 wanted[start + j].set_result(sample)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from w4s_gym.errors import ConfigError
 
 OPENAI_URL = "https://api.openai.com/v1"
+_ROUTES = ("/chat/completions", "/completions")
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class EndpointConfig:
     """How to reach a model. All values are plain JSON data; no key is ever part of it."""
 
     base_url: str | None = None
-    """URL that ends before `/chat/completions`; default: the variable `OPENAI_BASE_URL`, else OpenAI's."""
+    """URL in front of `/chat/completions`; default: the variable `OPENAI_BASE_URL`, else OpenAI's."""
     key_env: str | None = None
     """Variable that holds the key; default `OPENAI_API_KEY` (Azure: `AZURE_OPENAI_API_KEY`). An empty string says that
     the endpoint needs no key. With a `base_url` and no `key_env`, a missing key is taken for "needs none"."""
@@ -54,6 +56,9 @@ class EndpointConfig:
             raise ConfigError("executor config: put the key into an environment variable and its name into key_env")
         if self.azure_endpoint and not self.azure_api_version:
             raise ConfigError("executor config: azure_endpoint needs azure_api_version, for instance '2024-10-21'")
+        for name in ("base_url", "azure_endpoint"):
+            if getattr(self, name):
+                clean_url(getattr(self, name), f"executor config: {name}")
         if self.azure_endpoint and self.base_url:
             raise ConfigError("executor config: expected base_url or azure_endpoint, got both")
         for name in ("attempt_seconds", "call_seconds", "attempts", "concurrency"):
@@ -67,8 +72,16 @@ class EndpointConfig:
 
     @property
     def url(self) -> str:
-        """The URL that requests go to."""
-        return self.azure_endpoint or self.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+        """The URL that requests go to.
+
+        Raises:
+            ConfigError: the variable `OPENAI_BASE_URL` holds no URL.
+        """
+        for name in ("azure_endpoint", "base_url"):
+            if getattr(self, name):
+                return clean_url(getattr(self, name), f"executor config: {name}")
+        variable = os.environ.get("OPENAI_BASE_URL", "").strip()
+        return clean_url(variable, "the variable OPENAI_BASE_URL") if variable else OPENAI_URL
 
     @property
     def endpoint(self) -> str:
@@ -77,6 +90,30 @@ class EndpointConfig:
         host = parts.hostname or ""
         port = f":{parts.port}" if parts.port else ""
         return f"{parts.scheme}://{host}{port}{parts.path}".rstrip("/")
+
+
+def clean_url(text: str, name: str) -> str:
+    """Return a base URL without what is often pasted along: white space, quotes, a route, slashes at the end.
+
+    Args:
+        text: as the user wrote it.
+        name: where it comes from, for the message.
+
+    Raises:
+        ConfigError: it is no URL of a server.
+    """
+    url = text.strip().strip("\"'").strip().rstrip("/")
+    for route in _ROUTES:
+        url = url.removesuffix(route)
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        whole = False
+    if not whole or any(character.isspace() for character in url):
+        near = f"; did you mean 'http://{url}'?" if re.fullmatch(r"[\w.-]+(:\d+)?(/\S*)?", url) else ""
+        raise ConfigError(f"{name}: expected a URL such as 'http://localhost:8000/v1'; got {text!r:.200}{near}")
+    return url
 
 
 def is_loopback(url: str) -> bool:

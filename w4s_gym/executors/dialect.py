@@ -1,56 +1,110 @@
-"""What an endpoint supports, found out by trying and remembered; request bodies are written accordingly."""
+"""What an endpoint takes, found out by trying and remembered; requests are worded accordingly."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
-from w4s_gym.executors.base import ChatRequest
+from w4s_gym.executors.base import ChatRequest, most_tokens
 from w4s_gym.options import refuse_unknown
+from w4s_gym.roles import is_strict
 
-Feature = Literal["n", "seed", "json_schema", "json_mode", "temperature", "max_tokens"]
-"""Parts of a request that some servers refuse. `max_tokens` refused means: it is called `max_completion_tokens`."""
+Feature = Literal["n", "seed", "json_schema", "json_mode", "temperature", "max_tokens", "any_order", "system"]
+"""Parts of a request that some servers refuse. Refused means for `max_tokens`: it is called `max_completion_tokens`;
+for `any_order`: user and assistant must take turns, the system message in front; for `system`: there is no such role,
+and its text goes into the first user message."""
 
-_SPOKEN: dict[Feature, re.Pattern[str]] = {
-    "n": re.compile(r"""['"`]n['"`]|\bn\s*(?:=|>|must|should)|\bn is\b|multiple (?:choices|completions)"""),
-    "seed": re.compile(r"\bseed\b"),
-    "json_schema": re.compile(r"json_schema|response_format|\bschema\b"),
-    "json_mode": re.compile(r"json_object|response_format|json mode", re.IGNORECASE),
-    "temperature": re.compile(r"\btemperature\b"),
-    "max_tokens": re.compile(r"\bmax_tokens\b"),
-}
-_FALLBACK_ORDER: tuple[Feature, ...] = ("json_schema", "json_mode", "n", "seed", "max_tokens", "temperature")
-
-
+_ABOUT_ALL = ("any_order", "system")
 _KINDS_KEPT = 1_000
 _ORDINARY_TOKENS = 4_096
+_SMALLEST_OUTPUT = 16
+MOST_SAMPLES = 64
+"""Most samples of one exchange."""
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How a request is put to the endpoint."""
+
+    features: frozenset[Feature]
+    n: int
+    max_tokens: int
+    temperature: float
+    window: int | None = None
+    """Size of the context window (tokens) that `max_tokens` was lowered for."""
+
+    def without(self, feature: Feature, request: ChatRequest) -> Wording:
+        """Return the wording without a feature; in place of a JSON schema JSON mode is asked for."""
+        left = self.features - {feature}
+        if feature == "json_schema":
+            left |= {"json_mode"}
+        return replace(self, features=left, n=1 if feature == "n" else self.n)
 
 
 class Dialect:
-    """Knows for each feature whether the endpoint takes it: yes, no, or not tried yet.
+    """Knows for each feature whether the endpoint takes it (yes, no, or not tried yet), and which values it takes.
 
     A refusal may be the request's own fault, for instance because of a thousand strange keys. So it teaches only about
-    requests of the same kind; only an ordinary request, which brings nothing but its text, teaches about all.
+    requests of the same kind; only an ordinary request, which brings nothing but its text, teaches about all. A value
+    that is refused is no feature that is refused: of temperature, samples and output tokens the range is learnt, never
+    against what was seen to work.
     """
 
-    def __init__(self, known: Mapping[str, bool]) -> None:
+    def __init__(self, known: Mapping[str, bool], window: int | None = None) -> None:
         """Start from what the user's config says.
+
+        Args:
+            known: feature -> whether the endpoint takes it.
+            window: prompt plus completion tokens that fit.
 
         Raises:
             ConfigError: a name that is no feature.
         """
-        refuse_unknown(known, _SPOKEN, "executor config.capabilities", "features")
-        self._takes: dict[Feature, bool] = {f: known[f] for f in _SPOKEN if f in known}
+        names: tuple[Feature, ...] = get_args(Feature)
+        refuse_unknown(known, names, "executor config.capabilities", "features")
+        self._takes: dict[Feature, bool] = {f: known[f] for f in names if f in known}
         self._refused: dict[bytes, set[Feature]] = {}
+        self._window = window
+        self._found_window: int | None = None
+        self._overhead = 0
+        """Tokens that the endpoint counts beside the likely size of a prompt, at most."""
+        self._most = {"n": float(MOST_SAMPLES), "max_tokens": float("inf"), "temperature": float("inf")}
+        self._least = {"temperature": 0.0, "max_tokens": 1.0}
+        self._seen: dict[str, tuple[float, float]] = {}
+        """Smallest and largest value that was seen to work."""
 
     def takes(self, feature: Feature) -> bool | None:
         """Return whether the endpoint takes the feature from all requests; None when that is not known."""
         return self._takes.get(feature)
 
-    def features(self, request: ChatRequest, without: frozenset[Feature] = frozenset()) -> frozenset[Feature]:
+    def most_samples(self) -> int:
+        """Return how many samples one exchange may bring, as far as is known."""
+        return 1 if self.takes("n") is False else int(self._most["n"])
+
+    @property
+    def most_tokens_seen(self) -> int:
+        """The largest limit of output tokens that was seen to work."""
+        return int(self._seen.get("max_tokens", (0, 0))[1])
+
+    def wording(self, request: ChatRequest) -> Wording:
+        """Word a request as the endpoint is known to take it."""
+        tokens = request.max_tokens
+        if self._window is not None:
+            prompt = most_tokens(request) - request.max_tokens
+            tokens = max(_SMALLEST_OUTPUT, min(tokens, self._window - prompt))
+        if self._found_window is not None:
+            # A likely size of the prompt, so that no room is given away; where it is too small, the endpoint says so.
+            tokens = max(_SMALLEST_OUTPUT, min(tokens, self._found_window - likely_prompt(request) - self._overhead))
+        tokens = int(max(min(tokens, self._most["max_tokens"]), self._least["max_tokens"]))
+        temperature = max(min(request.temperature, self._most["temperature"]), self._least["temperature"])
+        features = self.features(request)
+        samples = min(request.n, self.most_samples()) if "n" in features else 1
+        return Wording(features, samples, tokens, temperature)
+
+    def features(self, request: ChatRequest) -> frozenset[Feature]:
         """Return the features to use for a request: those it has a use for and the endpoint is not known to refuse."""
         useful: set[Feature] = {"seed", "temperature", "max_tokens"}
         if request.n > 1:
@@ -59,42 +113,52 @@ class Dialect:
             useful.add("json_schema")
         if request.json_mode or request.json_keys:
             useful.add("json_mode")
+        if not is_strict(request.messages):
+            useful.add("any_order")
+        if any(m.get("role") == "system" for m in request.messages):
+            useful.add("system")
         refused = self._refused.get(_kind(request), set())
-        chosen = {f for f in useful if f not in without and f not in refused and self._takes.get(f) is not False}
+        chosen = {f for f in useful if f not in refused and self._takes.get(f) is not False}
         if "json_schema" in chosen:
             chosen.discard("json_mode")  # the second choice
         return frozenset(chosen)
 
-    def next_to_drop(self, used: frozenset[Feature], complaint: str) -> Feature | None:
-        """Choose which feature to leave out after the endpoint refused a request with the status 400 or 422.
-
-        Args:
-            used: features of the refused request.
-            complaint: the endpoint's message.
-
-        Returns:
-            A feature that the message names, else one that was never seen to work; None if the request itself is wrong.
-        """
-        candidates = [f for f in _FALLBACK_ORDER if f in used]
-        named = [f for f in candidates if _SPOKEN[f].search(complaint)]
-        untried = [f for f in candidates if f not in self._takes]
-        return next(iter(named or untried), None)
-
-    def learn(self, request: ChatRequest, used: frozenset[Feature], dropped: frozenset[Feature]) -> None:
-        """Note that a request with `used` features worked after `dropped` ones were left out."""
-        for feature in used:
+    def learn(self, request: ChatRequest, first: Wording, answered: Wording) -> None:
+        """Note that a request was refused as it was worded `first` and then answered in another wording, or in that."""
+        for feature in answered.features:
             self._takes[feature] = True
-        for feature in dropped:
+        lost = first.features - answered.features
+        if "json_schema" in lost and "json_mode" not in answered.features:
+            lost |= {"json_mode"}  # it was tried in place of the schema
+        for feature in lost:
             self.refuse(request, feature)
+        for name in ("n", "max_tokens", "temperature"):
+            if name != "max_tokens" and name not in answered.features:
+                continue
+            was, is_ = getattr(first, name), getattr(answered, name)
+            low, high = self._seen.get(name, (is_, is_))
+            self._seen[name] = low, high = min(low, is_), max(high, is_)
+            if was > is_ and name == "max_tokens" and answered.window is not None:
+                self._found_window = answered.window
+                self._overhead = max(self._overhead, answered.window - is_ - likely_prompt(request))
+            elif was > is_ and high < was and (name != "max_tokens" or not was > _ORDINARY_TOKENS > is_):
+                self._most[name] = high
+            elif was < is_ and low > was:
+                self._least[name] = low
 
     def refuse(self, request: ChatRequest, feature: Feature) -> None:
         """Note that the endpoint refuses a feature of such a request, or ignores it in silence."""
-        if _is_ordinary(request):
+        if feature in _ABOUT_ALL or _is_ordinary(request):
             self._takes.setdefault(feature, False)
             return
         if len(self._refused) >= _KINDS_KEPT:
             del self._refused[next(iter(self._refused))]
         self._refused.setdefault(_kind(request), set()).add(feature)
+
+
+def likely_prompt(request: ChatRequest) -> int:
+    """Return about how many tokens a prompt has: one per 4 bytes."""
+    return (most_tokens(request) - request.max_tokens) * 3 // 4
 
 
 def _is_ordinary(request: ChatRequest) -> bool:
@@ -108,51 +172,3 @@ def _kind(request: ChatRequest) -> bytes:
     tools = [dict(tool) for tool in request.tools]
     parts = [request.n, request.json_keys, request.json_mode, tools, request.temperature, request.max_tokens]
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).digest()
-
-
-def body(request: ChatRequest, features: frozenset[Feature], seed: int) -> dict[str, Any]:
-    """Write the request's part of the body of `POST /chat/completions`."""
-    written: dict[str, Any] = {"messages": _messages(request, features)}
-    written["max_tokens" if "max_tokens" in features else "max_completion_tokens"] = request.max_tokens
-    if "temperature" in features:
-        written["temperature"] = request.temperature
-    if "n" in features:
-        written["n"] = request.n
-    if "seed" in features:
-        written["seed"] = seed
-    if "json_schema" in features:
-        written["response_format"] = {"type": "json_schema", "json_schema": _schema(request.json_keys)}
-    elif "json_mode" in features:
-        written["response_format"] = {"type": "json_object"}
-    if request.tools:
-        written["tools"] = [dict(tool) for tool in request.tools]
-        if request.tool_choice is not None:
-            written["tool_choice"] = request.tool_choice
-    return written
-
-
-def sample_seed(request: ChatRequest, sample_index: int, reask: int) -> int:
-    """Return the seed of a sample, a function of prompt, draw, sample index and number of re-asks; 31 bits."""
-    text = json.dumps([[dict(m) for m in request.messages], request.draw, sample_index, reask], sort_keys=True)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
-
-
-def _messages(request: ChatRequest, features: frozenset[Feature]) -> list[dict[str, str]]:
-    messages = [dict(m) for m in request.messages]
-    if "json_mode" in features and not any("json" in m.get("content", "").lower() for m in messages):
-        # OpenAI's JSON mode is refused unless some message says "JSON".
-        messages.append({"role": "system", "content": "Reply with one JSON object."})
-    return messages
-
-
-def _schema(keys: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "name": "reply",
-        "strict": True,
-        "schema": {
-            "type": "object",
-            "properties": {key: {"type": "string"} for key in keys},
-            "required": list(keys),
-            "additionalProperties": False,
-        },
-    }

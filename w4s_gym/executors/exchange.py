@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
-import json
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from w4s_gym.errors import ExecutorUnavailable
-from w4s_gym.executors.base import Completion, FinishReason
+from w4s_gym.executors.complaints import Complaint, read_complaint
 from w4s_gym.executors.config import EndpointConfig, is_loopback
 from w4s_gym.executors.keys import redact
 from w4s_gym.executors.pool import Pool, pool_for
+from w4s_gym.executors.replies import Answer, ErrorInside, NoAnswer, read_answer
 from w4s_gym.usage import Usage
 
 if TYPE_CHECKING:
@@ -28,33 +27,15 @@ _UNREACHED_ATTEMPTS = 3
 _NEVER_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")
 _OVERLOADED = (429, 503, 529)
 _GATEWAY_TIMEOUTS = (408, 504, 524)
-_BAD_REQUEST = (400, 413, 422, 501)
-_FINISH: dict[str | None, FinishReason] = {
-    "length": "length",
-    "tool_calls": "tool_calls",
-    "content_filter": "content_filter",
-}
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One whole reply of the endpoint."""
-
-    completions: tuple[Completion, ...]
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int
-    """Those of the prompt tokens that the provider had in its cache (billed at another rate)."""
-    metered: bool
-    """Whether the endpoint reported tokens; else they are estimated at 4 bytes each."""
-    seconds: float
-    """Latency of the exchange that brought the answer."""
-    unanswered: int
-    """Exchanges before it that may have been billed although no whole answer came back."""
 
 
 class Refused(Exception):
-    """The endpoint says that the request is wrong (status 400, 413, 422 or 501)."""
+    """The endpoint says that the request is wrong."""
+
+    def __init__(self, complaint: Complaint) -> None:
+        """Keep what it says."""
+        super().__init__(str(complaint))
+        self.complaint = complaint
 
 
 class EndpointAtFault(ExecutorUnavailable):
@@ -117,7 +98,7 @@ class Exchange:
         except _Transient as error:
             raise (ExecutorUnavailable if error.retry_after is None else EndpointAtFault)(
                 f"{self._config.endpoint}: no answer after {course.attempts} attempts; the last one failed: {error}. "
-                "Check that the endpoint is up and its limits; answered calls are in the cache if one is on",
+                "Check that the endpoint is up, its address and its limits",
                 Usage(unanswered=course.unanswered),
             ) from None
 
@@ -139,7 +120,7 @@ class Exchange:
                 async with asyncio.timeout(self._config.attempt_seconds):
                     # Not `client.chat.completions.create`: it spends a millisecond a call on converting plain JSON.
                     text = await client.post(path, cast_to=str, body=whole)
-                answer = _read(text, body, time.monotonic() - started, course.unanswered)
+                answer = read_answer(text, body, time.monotonic() - started, course.unanswered)
                 pool.answered()
                 return answer
             except TimeoutError:
@@ -148,11 +129,13 @@ class Exchange:
                 )
             except APIStatusError as error:
                 pool.reached = True
-                failure = self._status_failure(error, course)
+                failure = self._failure_of(_complaint(error), error.response.headers, course)
+            except ErrorInside as error:
+                failure = self._failure_of(error.complaint, {}, course)
             except APIConnectionError as error:
                 failure = _connection_failure(error)
-            except _Transient as error:
-                failure = error
+            except NoAnswer as error:
+                failure = _Transient(str(error), billed=True)
             if failure.billed:
                 course.unanswered += 1
             if failure.congestion:
@@ -185,22 +168,20 @@ class Exchange:
             self._loop = loop
         return self._client
 
-    def _status_failure(self, error: APIStatusError, course: _Course) -> _Transient:
-        """Sort a response with an error status; raise at once when asking again is no use."""
-        status, message = error.status_code, redact(str(error.message))[:500]
-        why = f"status {status}: {message}"
-        if status in _BAD_REQUEST or (status == 429 and "too large" in message):  # larger than a minute's allowance
-            raise Refused(message) from None
-        hopeless = status == 429 and error.code in ("insufficient_quota", "billing_hard_limit_reached")
-        if hopeless or (400 <= status < 500 and status not in (408, 409, 425, 429)):
-            # Some answer 403 to a single prompt that they dislike.
-            raise (ExecutorUnavailable if status == 403 else EndpointAtFault)(
-                f"{self._config.endpoint} refuses all requests: {why}. Check the key, the model's name and the account",
+    def _failure_of(self, complaint: Complaint, headers: Mapping[str, str], course: _Course) -> _Transient:
+        """Sort an error of the endpoint; raise at once when asking again is no use."""
+        status = complaint.status
+        if complaint.is_denial:
+            raise EndpointAtFault(
+                f"{self._config.endpoint} refuses all requests: {complaint}. "
+                "Check the key, the model's name, the address and the account",
                 Usage(unanswered=course.unanswered),
             ) from None
-        retry_after = _retry_after(error.response.headers) if status in _OVERLOADED else None
+        if complaint.is_refusal or (400 <= status < 500 and status not in (408, 409, 425, 429)):
+            raise Refused(complaint) from None
+        retry_after = _retry_after(headers) if status in _OVERLOADED else None
         return _Transient(
-            why,
+            str(complaint),
             congestion=status in _OVERLOADED or status in _GATEWAY_TIMEOUTS,
             retry_after=retry_after if retry_after is not None or status != 429 else 0.0,
             billed=status in _GATEWAY_TIMEOUTS,
@@ -241,6 +222,11 @@ class _Course:
         return late or self._failures >= self._config.attempts
 
 
+def _complaint(error: APIStatusError) -> Complaint:
+    body = error.body if error.body is not None else error.response.text
+    return read_complaint(error.status_code, body)
+
+
 def _failure(state: RetryCallState) -> _Transient:
     error = state.outcome.exception() if state.outcome else None
     assert isinstance(error, _Transient)
@@ -268,42 +254,14 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
             return max(0.0, float(value))
     except ValueError:
         pass
-    if value is not None:
-        date = email.utils.parsedate_tz(value)
-        if date is not None:
-            return max(0.0, email.utils.mktime_tz(date) - time.time())
-    return None
+    then = _seconds_of(value)
+    if then is None:
+        return None
+    # By the server's own clock, which may differ from this machine's.
+    now = _seconds_of(headers.get("date"))
+    return max(0.0, then - (time.time() if now is None else now))
 
 
-def _read(content: str, body: Mapping[str, Any], seconds: float, unanswered: int) -> Answer:
-    """Read the body of a response with the status 200.
-
-    Raises:
-        _Transient: it is no chat completion.
-    """
-    try:
-        reply = json.loads(content)
-        completions = tuple(_completion(choice) for choice in reply["choices"])
-        usage = reply.get("usage")
-        metered = isinstance(usage, dict) and isinstance(usage.get("prompt_tokens"), int)
-        if metered:
-            prompt, completion = usage["prompt_tokens"], int(usage.get("completion_tokens") or 0)
-            cached = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
-        else:
-            prompt = sum(len(str(m.get("content", "")).encode()) for m in body.get("messages", ())) // 4 + 1
-            completion, cached = sum(len(c.text.encode()) for c in completions) // 4 + 1, 0
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        start = redact(content[:80])
-        raise _Transient(f"the response is no chat completion ({error!r}): {start!r}", billed=True) from None
-    if not completions:
-        raise _Transient("the response has no choices", billed=True)
-    return Answer(completions, prompt, completion, cached, metered, seconds, unanswered)
-
-
-def _completion(choice: Mapping[str, Any]) -> Completion:
-    message = {"content": choice["text"]} if "text" in choice else choice["message"]
-    text = message.get("content") or ""
-    if not isinstance(text, str):
-        text = "".join(part.get("text", "") for part in text)
-    finish = _FINISH.get(choice.get("finish_reason"), "stop")
-    return Completion(text, finish, tuple(message.get("tool_calls") or ()))
+def _seconds_of(date: str | None) -> float | None:
+    parsed = email.utils.parsedate_tz(date) if date else None
+    return None if parsed is None else float(email.utils.mktime_tz(parsed))

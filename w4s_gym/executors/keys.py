@@ -14,21 +14,28 @@ _secrets: set[str] = set()
 
 def env_file() -> Path:
     """Return the file that may hold keys: `W4S_ENV_FILE`, else `~/.config/w4s-gym/.env`."""
-    return Path(os.environ.get("W4S_ENV_FILE") or Path.home() / ".config" / "w4s-gym" / ".env")
+    return Path(os.environ.get("W4S_ENV_FILE") or "~/.config/w4s-gym/.env").expanduser()
 
 
 def find_key(config: EndpointConfig) -> str | None:
     """Return the key of an endpoint, from the environment or from the key file; None if it needs none.
 
     Raises:
-        ConfigError: the key is missing; or the key file lies inside a git repository.
+        ConfigError: the key is missing or cannot be sent; or the key file lies inside a git repository.
     """
     if config.key_env == "":
         return None
     name = config.key_env or ("AZURE_OPENAI_API_KEY" if config.azure_endpoint else "OPENAI_API_KEY")
-    key = os.environ.get(name) or _read_env_file().get(name)
+    written = os.environ.get(name) or _read_env_file().get(name) or ""
+    hide(written)
+    key = _clean(written)
+    hide(key)
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ConfigError(
+            f"the API key in {name} cannot be sent: expected printable ASCII characters without spaces; it holds "
+            "others (line breaks, typographic quotes, a name in front?). Copy it again"
+        )
     if key:
-        hide(key)
         return key
     if config.key_env is None and not config.azure_endpoint and (config.base_url or os.environ.get("OPENAI_BASE_URL")):
         return None
@@ -51,6 +58,11 @@ def redact(text: str) -> str:
     return text
 
 
+def _clean(key: str) -> str:
+    """A key without what is often pasted along: white space, quotes, the name of the scheme."""
+    return key.strip("\ufeff\u200b \t\r\n").strip("\"'").removeprefix("Bearer ").strip()
+
+
 def _read_env_file() -> dict[str, str | None]:
     path = env_file()
     if not path.is_file():
@@ -63,4 +75,4 @@ def _read_env_file() -> dict[str, str | None]:
             f"{path} lies inside the git repository {repository}: keys there get committed sooner or later. "
             "Move the file and set W4S_ENV_FILE to its new place"
         )
-    return dotenv_values(path)
+    return dotenv_values(path, encoding="utf-8-sig")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import logging
@@ -12,22 +13,24 @@ from typing import Any
 from w4s_gym.errors import ConfigError, ExecutorUnavailable, RequestRefused
 from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, most_tokens
 from w4s_gym.executors.batching import collect
+from w4s_gym.executors.body import body, sample_seed
 from w4s_gym.executors.config import EndpointConfig
-from w4s_gym.executors.dialect import Dialect, Feature, body, sample_seed
-from w4s_gym.executors.exchange import Answer, EndpointAtFault, Exchange, Refused
+from w4s_gym.executors.dialect import Dialect, Feature, Wording
+from w4s_gym.executors.ends import Ends
+from w4s_gym.executors.exchange import EndpointAtFault, Exchange, Refused
 from w4s_gym.executors.keys import find_key
 from w4s_gym.executors.pricing import price_of
+from w4s_gym.executors.remedies import guesses, named_remedies
+from w4s_gym.executors.replies import Answer
 from w4s_gym.json_reply import parse_json_object
 from w4s_gym.options import from_fields
 from w4s_gym.usage import Usage
 
 _log = logging.getLogger(__name__)
 _PACKAGES = ("openai", "aiohttp", "tenacity", "dotenv", "genai_prices")
-_MOST_SAMPLES = 64
-_SMALLEST_OUTPUT = 16
-_SMALLEST_WINDOW = 512
+_MOST_WORDINGS = 24
 _CONTROL_SECONDS = 60.0
-_CONTROL = ChatRequest(({"role": "user", "content": "Say OK."},), max_tokens=_SMALLEST_OUTPUT)
+_CONTROL = ChatRequest(({"role": "user", "content": "Say OK."},), max_tokens=16)
 """What any endpoint that works can answer."""
 
 
@@ -58,10 +61,12 @@ class OpenAIExecutor:
         self.config = from_fields(EndpointConfig(), config, "executor config")
         self.model = spec.partition(":")[2]
         self.identity = json.dumps([self.config.endpoint, self.model, self.config.extra], sort_keys=True)
-        self._dialect = Dialect(self.config.capabilities)
+        self._dialect = Dialect(self.config.capabilities, self.config.context_window)
         self._price = price_of(self.model, self.config)
         self._exchange = Exchange(self.config, find_key(self.config))
-        self._window = self.config.context_window
+        self._ends = Ends(self.config.context_window)
+        self._answers = 0
+        self._control: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"OpenAIExecutor({self.name!r}, endpoint={self.config.endpoint!r})"
@@ -77,7 +82,7 @@ class OpenAIExecutor:
 
     def batch_size(self) -> int:
         """Return how many samples one exchange may bring, as far as is known."""
-        return 1 if self._dialect.takes("n") is False else _MOST_SAMPLES
+        return self._dialect.most_samples()
 
     def repeats(self, request: ChatRequest) -> bool:
         """Return False: endpoints do not repeat themselves reliably, not even at temperature 0."""
@@ -97,25 +102,24 @@ class OpenAIExecutor:
             RequestRefused: the endpoint refuses this request as such.
         """
         paid = Usage()
-        wanted = self._fitted(request)
+        wanted = request
         ended_at: int | None = None
         for reask in range(self.config.reasks + 1):
             seed = sample_seed(request, request.sample_index, reask)
             try:
-                answer, features = await self._send(wanted, seed)
+                answer, wording = await self._send(wanted, seed)
             except ExecutorUnavailable as error:
                 paid = paid + (error.usage or Usage())
-                answer, features = await self._last_chance(wanted, seed, error, paid)
-            if len(answer.completions) < wanted.n:
+                answer, wording = await self._last_chance(wanted, seed, error, paid)
+            if len(answer.completions) + answer.broken < wording.n:
                 self._dialect.refuse(wanted, "n")
-            cut = self._was_cut(answer, wanted)
+            cut = self._ends.cut(answer, wording.max_tokens)
             total = answer.prompt_tokens + answer.completion_tokens
-            if cut and total == ended_at and total >= _SMALLEST_WINDOW:
-                # Twice at the same place: not an accident but the end of the context window.
-                self._window, cut = total, False
+            if cut and total == ended_at and self._ends.learn(answer):
+                cut = False  # twice at the same place: no accident
             ended_at = total if cut else None
             samples = answer.completions[: wanted.n]
-            spoilt = tuple(c for c in samples if _spoilt(c, cut, wanted, features))
+            spoilt = tuple(c for c in samples if _spoilt(c, cut, wanted, wording.features))
             kept = tuple(c for c in samples if c not in spoilt)
             if not kept and reask == self.config.reasks:
                 kept, spoilt = samples[:1], samples[1:]
@@ -127,71 +131,103 @@ class OpenAIExecutor:
 
     async def close(self) -> None:
         """Close the connections. May be called twice."""
+        control, self._control = self._control, None
+        if control is not None and control.get_loop() is asyncio.get_running_loop():
+            control.cancel()
         await self._exchange.close()
 
     async def _last_chance(
         self, request: ChatRequest, seed: int, error: ExecutorUnavailable, paid: Usage
-    ) -> tuple[Answer, frozenset[Feature]]:
+    ) -> tuple[Answer, Wording]:
         """Post a request that failed for good once more, between two controls that show whom to blame.
 
         Raises:
             ExecutorUnavailable: the endpoint is down or overloaded.
             RequestRefused: it answers both controls, but not this request.
         """
-        if isinstance(error, EndpointAtFault) or not await self._answers_control():
-            raise ExecutorUnavailable(str(error), paid) from None
-        brief = replace(self.config, attempts=2, call_seconds=min(self.config.call_seconds, _CONTROL_SECONDS))
+        if isinstance(error, EndpointAtFault) or await self._trouble() is not None:
+            raise EndpointAtFault(str(error), paid) from None
         try:
-            return await self._send(request, seed, brief)
+            return await self._send(request, seed, self._brief())
         except ExecutorUnavailable as again:
             paid = paid + (again.usage or Usage())
-            if isinstance(again, EndpointAtFault) or not await self._answers_control():
-                raise ExecutorUnavailable(str(again), paid) from None
+            if isinstance(again, EndpointAtFault) or await self._trouble() is not None:
+                raise EndpointAtFault(str(again), paid) from None
             raise RequestRefused(f"{self.name} answers other requests, but not this one: {again}", paid) from None
 
-    async def _answers_control(self) -> bool:
-        """Tell whether the endpoint answers a request that nothing can be wrong with (its few tokens do not count)."""
-        brief = replace(self.config, attempts=2, call_seconds=min(self.config.call_seconds, _CONTROL_SECONDS))
-        try:
-            await self._send(_CONTROL, 0, brief)
-        except ExecutorUnavailable:
-            return False
-        except RequestRefused:  # it lives, and says so
-            return True
-        return True
+    def _brief(self) -> EndpointConfig:
+        return replace(self.config, attempts=2, call_seconds=min(self.config.call_seconds, _CONTROL_SECONDS))
+
+    async def _trouble(self) -> Exception | None:
+        """Ask something that nothing can be wrong with (its few tokens do not count); return what went wrong, if any.
+
+        All that want to know at the same time share one control.
+        """
+        loop = asyncio.get_running_loop()
+        control = self._control
+        if control is None or control.done() or control.get_loop() is not loop:
+            control = self._control = loop.create_task(self._ask_control())
+        (outcome,) = await asyncio.gather(asyncio.shield(control), return_exceptions=True)
+        return outcome if isinstance(outcome, Exception) else None
+
+    async def _ask_control(self) -> None:
+        await self._send(_CONTROL, 0, self._brief(), control=True)
 
     async def _send(
-        self, request: ChatRequest, seed: int, config: EndpointConfig | None = None
-    ) -> tuple[Answer, frozenset[Feature]]:
-        """Post a request, leaving out what the endpoint turns out not to support."""
-        dropped: frozenset[Feature] = frozenset()
+        self, request: ChatRequest, seed: int, config: EndpointConfig | None = None, *, control: bool = False
+    ) -> tuple[Answer, Wording]:
+        """Post a request; where it is refused, in other words that the endpoint may take.
+
+        Raises:
+            RequestRefused: the endpoint answers others, but refuses this request in any wording.
+            ExecutorUnavailable: it refuses all requests, or there is no answer.
+        """
+        first = wording = self._dialect.wording(request)
+        answers, refusal, cleared = self._answers, None, control
+        tried: set[Wording] = set()
+        waiting: list[Wording] = []
         while True:
-            features = self._dialect.features(request, dropped)
+            tried.add(wording)
             try:
-                answer = await self._exchange.post(self.model, body(request, features, seed), config)
-            except Refused as refusal:
-                feature = self._dialect.next_to_drop(features, str(refusal))
-                if feature is None:
+                answer = await self._exchange.post(self.model, body(request, wording, seed), config)
+            except Refused as error:
+                refusal = refusal or error
+                _log.info("%s: %s", self.name, error)
+                waiting = [*named_remedies(request, wording, error.complaint), *waiting]
+                waiting = [w for w in waiting if w not in tried]
+                if not waiting:
+                    if not cleared:
+                        # Before anything is guessed or blamed on the request: does it answer anything at all?
+                        await self._clear(refusal, answers)
+                        cleared = True
+                        first = self._dialect.wording(request)  # the control may have taught something
+                    waiting = [w for w in (first, *guesses(request, first, self._dialect)) if w not in tried]
+                if not waiting or len(tried) >= _MOST_WORDINGS:
+                    if not cleared:
+                        await self._clear(refusal, answers)
                     raise RequestRefused(f"{self.name} refuses this request: {refusal}") from None
-                _log.info("%s refuses %r (%s); trying without", self.name, feature, refusal)
-                dropped |= {feature}
+                wording = waiting.pop(0)
                 continue
-            self._dialect.learn(request, features, dropped)
-            return answer, features
+            self._answers += 1
+            self._dialect.learn(request, first, wording)
+            return answer, wording
 
-    def _fitted(self, request: ChatRequest) -> ChatRequest:
-        """Lower the output limit to what the context window leaves, if the window is known from the config."""
-        window = self.config.context_window
-        if window is None:
-            return request
-        prompt = most_tokens(request) - request.max_tokens
-        return replace(request, max_tokens=max(_SMALLEST_OUTPUT, min(request.max_tokens, window - prompt)))
+    async def _clear(self, refusal: Refused, answers: int) -> None:
+        """Return if the endpoint answers anything: when the request came it had answered `answers` times.
 
-    def _was_cut(self, answer: Answer, request: ChatRequest) -> bool:
-        """Tell whether the server stopped a sample before the token limit and before the context window was full."""
-        if not answer.metered or answer.completion_tokens >= request.max_tokens:
-            return False
-        return answer.prompt_tokens + answer.completion_tokens != self._window
+        Raises:
+            ExecutorUnavailable: it does not.
+        """
+        if self._answers > answers:
+            return
+        trouble = await self._trouble()
+        if isinstance(trouble, RequestRefused):
+            raise EndpointAtFault(
+                f"{self.config.endpoint} refuses all requests, also the simplest: {refusal}. "
+                "Check the key, the model's name, the account and `extra`"
+            ) from None
+        if trouble is not None:
+            raise trouble
 
     def _usage(self, answer: Answer, request: ChatRequest, spoilt: tuple[Completion, ...]) -> Usage:
         dollars = None

@@ -57,5 +57,12 @@ def without_leading_thoughts(text: str) -> str:
     return text[position:]
 
 
+def only_thoughts(text: str) -> bool:
+    """Tell whether nothing stands in a reply but thoughts, which may never have ended."""
+    match = _TAG.match(text, _SPACE.match(text).end())  # type: ignore[union-attr]
+    ended = match is None or not match["opens"] or any(not m["opens"] for m in _TAG.finditer(text, match.end()))
+    return not without_thoughts(text).strip() or not ended
+
+
 def _final_channel(text: str) -> str:
     return text.rpartition(_FINAL)[2].partition("<|")[0] if _FINAL in text else text
