@@ -327,7 +327,8 @@ def test_a_notebook_runs_a_comparison_and_goes_on_with_it(tmp_path):
 
 
 def test_the_example_of_the_documentation_holds():
-    assert doctest.testmod(comparison) == (0, 6)
+    ran = doctest.testmod(comparison)
+    assert ran.attempted and not ran.failed
 
 
 def test_the_first_cause_is_told_when_no_cell_finished(tmp_path, monkeypatch):
