@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS = (
+    {"__main__"},
     {"cli"},
     {"study"},
     {"algos"},
