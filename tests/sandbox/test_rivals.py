@@ -137,6 +137,57 @@ def test_a_candidate_with_many_slow_items_does_not_keep_a_quick_one_waiting(leve
     assert ended <= 12, "the quick candidate should be done long before most of the slow one's items"
 
 
+SLEEP_AFTER_A_CALL = """
+import time
+def solver(agent, task):
+    agent.execute_code("wait")
+    time.sleep(4)
+    return {"answer": task}
+"""
+
+
+def test_who_sleeps_after_a_call_holds_no_slot() -> None:
+    """It was idle before the reply and is idle after it: no look ever sees it compute."""
+
+    async def run(sandbox: Sandbox) -> int:
+        door = Door()
+        sleeping = start(sandbox, "one", SLEEP_AFTER_A_CALL, ["t"] * 4, handler=door)
+        await until(lambda: door.waiting == 4)
+        await asyncio.sleep(0.5)
+        door.open.set()
+        await asyncio.sleep(0.5)
+        await asyncio.gather(*start(sandbox, "two", TRIVIAL, ["t"] * 4, handler=door))
+        ended = sum(task.done() for task in sleeping)
+        await asyncio.gather(*sleeping)
+        return ended
+
+    with Sandbox(SandboxConfig(max_running=2)) as sandbox:
+        sandbox.report()
+        assert asyncio.run(run(sandbox)) == 0
+
+
+def test_computing_and_running_programs_does_not_lock_up() -> None:
+    """A child that was stopped with a call on its way gives back the slot that it gets while it waits."""
+    source = BURN_IN_A_CALL.replace('"wait"', '"1"').replace(
+        "return {", "for _ in range(5):\n        agent.execute_code('1')\n    return {"
+    )
+
+    async def run(sandbox: Sandbox) -> set[str]:
+        async def handler(method: str, args: Any) -> Any:
+            outcome = await sandbox.run_program("sum(range(10**5))")
+            return Charged(outcome.value, 0.0)
+
+        limits = Limits(cpu_seconds=0.3)
+        tasks = start(sandbox, "one", source, ["t"] * 5, handler=handler, limits=limits)
+        tasks += start(sandbox, "two", source, ["t"] * 5, handler=handler, limits=limits)
+        async with asyncio.timeout(120):
+            return {outcome.status for outcome in await asyncio.gather(*tasks)}
+
+    with Sandbox(SandboxConfig(max_running=2)) as sandbox:
+        sandbox.report()
+        assert asyncio.run(run(sandbox)) <= {"ok", "timeout_cpu", "timeout_wall"}
+
+
 def test_who_computes_during_a_pending_call_holds_a_slot(processes: Any) -> None:
     async def run(sandbox: Sandbox) -> None:
         door, idle = Door(), processes(sandbox)

@@ -203,7 +203,7 @@ class ZygoteProcess:
             request: its limits and kernel filters.
             channel: its end of the channel.
             on_exit: called at its end; with None if the zygote was lost.
-            on_seen: called with whether it computes, at each look at a child that does or has just stopped to.
+            on_seen: called at each look with whether it computes.
         """
         child = self._next_id
         self._next_id += 1

@@ -23,7 +23,7 @@ class _Seen:
         self.cpu = 0.0
         self.memory = 0
         self.busy = True
-        self.told = True
+        self.looked = False
         self.ended = 0
 
 
@@ -77,16 +77,12 @@ class Watch:
             busy = used - seen.cpu >= BUSY_SHARE * elapsed
             if not busy and (seen.busy or used > seen.cpu):
                 busy = _is_runnable(pid)  # on a crowded machine it may just not have had its turn
-            seen.told = busy == seen.busy and not busy
-            seen.since, seen.cpu, seen.busy = now, used, busy
+            seen.since, seen.cpu, seen.busy, seen.looked = now, used, busy, True
         return self._too_large()
 
-    def news(self) -> list[tuple[int, bool]]:
-        """Return (process id, whether it computes) of children that compute, or have just stopped to."""
-        found = [(pid, seen.busy) for pid, seen in self._children.items() if not seen.told]
-        for seen in self._children.values():
-            seen.told = True
-        return found
+    def seen(self) -> list[tuple[int, bool]]:
+        """Return (process id, whether it computes) of all that were looked at."""
+        return [(pid, seen.busy) for pid, seen in self._children.items() if seen.looked]
 
     def _too_large(self) -> list[int]:
         total = sum(seen.memory for seen in self._children.values())
