@@ -23,7 +23,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from w4s_gym.algos.codec import PLAIN_CHAT_TEMPLATE, Codec
+from w4s_gym.algos.codec import PLAIN_CHAT_TEMPLATE, Codec, end_of_turn
 from w4s_gym.algos.policies.base import Sample
 from w4s_gym.algos.policies.devices import pick_device, pick_dtype
 from w4s_gym.algos.policies.reply_form import STOP, ReplyForm, check_form, completed, first_words
@@ -124,9 +124,9 @@ class HFPolicy:
             raise ConfigError(f"{self.name}: expected a tokenizer with an end-of-sequence token")
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
-        self.codec = Codec(self.tokenizer, self.tokenizer.eos_token_id)
+        self.codec = Codec(self.tokenizer, end_of_turn(self.tokenizer))
         self.context: int = base.config.get_text_config().max_position_embeddings
-        self._ends = _end_tokens(base, self.tokenizer.eos_token_id)
+        self._ends = _end_tokens(base, {self.tokenizer.eos_token_id, self.codec.end_token})
         self._base_hash = _weights_hash(base) if self.config.lora_rank else ""
         self.model: Any = self._with_adapters(base).to(self.device)
         self.model.eval()
@@ -292,8 +292,8 @@ def _weights_hash(model: Any) -> str:
     return digest.hexdigest()
 
 
-def _end_tokens(model: Any, eos_token_id: int) -> list[int]:
-    """Tokens that end a turn: the tokenizer's, and those of the model's own generation settings."""
+def _end_tokens(model: Any, ends: set[int]) -> list[int]:
+    """Tokens that end a turn: the tokenizer's and the template's, and those of the model's own generation settings."""
     configured = model.generation_config.eos_token_id
     more = configured if isinstance(configured, list) else [configured]
-    return sorted({eos_token_id, *(token for token in more if token is not None)})
+    return sorted({*ends, *(token for token in more if token is not None)})

@@ -210,6 +210,8 @@ def answer(question: str, body: dict[str, Any], mistakes: float) -> str:
     if body.get("response_format", {}).get("type") == "json_schema":
         keys = body["response_format"]["json_schema"]["schema"]["required"]
         return json.dumps(dict.fromkeys(keys, total))
+    if uses(body, "json_object"):
+        return json.dumps({"answer": total})
     return total
 
 

@@ -39,7 +39,7 @@ class Complaint:
 
     def __str__(self) -> str:
         named = f" ({self.param})" if self.param and self.param not in self.message else ""
-        return f"status {self.status}: {self.message}{named}"
+        return f"status {self.status}: {self.message.rstrip('.')}{named}"
 
     @property
     def about_roles(self) -> bool:
