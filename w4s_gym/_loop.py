@@ -25,6 +25,14 @@ def shared_loop() -> asyncio.AbstractEventLoop:
         return _loop
 
 
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # a thread of the other process may hold the old one
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on the shared loop and wait for it; Ctrl-C cancels it before it is passed on."""
     future = asyncio.run_coroutine_threadsafe(coroutine, shared_loop())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import weakref
 from collections.abc import AsyncIterator, Hashable
@@ -40,7 +41,7 @@ class Sandbox:
     """Runs workflows, programs and tests, each in a confined process of its own.
 
     Construction starts nothing. Use one sandbox from one event loop at a time; `close` may be called from any thread,
-    and is called at interpreter exit.
+    and is called at interpreter exit. In a fork of the process it starts anew, with processes of its own.
     """
 
     def __init__(self, config: SandboxConfig | None = None) -> None:
@@ -60,6 +61,7 @@ class Sandbox:
         self._closed = False
         self._box: str | None = None
         self._finalizer = weakref.finalize(self, _close_all, self._zygotes)
+        _sandboxes.add(self)
 
     def report(self) -> IsolationReport:
         """Return the isolation level, found out by attacking it; starts the sandbox if needed.
@@ -152,6 +154,13 @@ class Sandbox:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _start_anew(self) -> None:
+        """Forget, in a fork, what belongs to the process that was forked."""
+        self._lock = threading.Lock()  # a thread of the other process may hold the old one
+        self._loop = None
+        while self._zygotes:
+            self._zygotes.pop().abandon()
 
     async def _run(
         self, places: Shares, job: dict[str, Any], limits: Limits, handler: CallHandler | None = None
@@ -258,6 +267,17 @@ class Sandbox:
         zygote = ZygoteProcess(self._config, self._box, all_modules)
         zygote.start()
         return zygote
+
+
+_sandboxes: weakref.WeakSet[Sandbox] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for sandbox in list(_sandboxes):
+        sandbox._start_anew()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _close_all(zygotes: list[ZygoteProcess]) -> None:

@@ -28,7 +28,14 @@ UNUSED_UIDS = range(60706, 61184)
 """User ids that neither distributions nor systemd hand out."""
 
 _free_users = deque(UNUSED_UIDS)
-_free_users.rotate(-(os.getpid() * 61) % len(UNUSED_UIDS))  # other processes start elsewhere
+
+
+def _start_elsewhere() -> None:
+    _free_users.rotate(-(os.getpid() * 61) % len(UNUSED_UIDS))  # than other processes
+
+
+_start_elsewhere()
+os.register_at_fork(after_in_child=_start_elsewhere)
 
 START_TIMEOUT = 60.0
 """Seconds for the start, which loads a few hundred modules from disk."""
@@ -340,6 +347,12 @@ class ZygoteProcess:
             self._loop.call_soon_threadsafe(self._release)
         else:
             self._release()
+
+    def abandon(self) -> None:
+        """Leave the zygote to the process that this one is a fork of, which goes on using it."""
+        self.lost = True
+        if self._control is not None:
+            self._control.close()  # only this process's copy: neither shut down nor taken out of the shared epoll
 
     def _end(self, patience: float) -> None:
         """End all processes. A zygote whose connection is shut kills its children and leaves, if it can."""
