@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any
 
 import gymnasium as gym
 
-from w4s_gym._loop import run_sync
+from w4s_gym._loop import finish, in_thread, on_shared_loop
 from w4s_gym.action import clean_action
 from w4s_gym.benchmark import Item, get_benchmark
 from w4s_gym.candidates import best_candidate, candidate_view
@@ -20,6 +21,7 @@ from w4s_gym.executors import Executor
 from w4s_gym.feedback import failed_results, failure_cases, memorising
 from w4s_gym.info import build_info, isolation_view
 from w4s_gym.ledger import Ledger
+from w4s_gym.measure import Part
 from w4s_gym.messages import Message
 from w4s_gym.options import from_fields
 from w4s_gym.parts import Parts
@@ -35,6 +37,8 @@ from w4s_gym.state import Attempt, DesignState, FailureCase, TaskCard, after
 Transition = tuple[str, float, bool, bool, dict[str, Any]]
 Repair = Callable[[list[list[Message]]], Sequence[str]]
 """Given the chats of failed candidates, each ending with a repair request, returns one text each."""
+AsyncRepair = Callable[[list[list[Message]]], Awaitable[Sequence[str]]]
+"""The same, awaited."""
 
 
 class WorkflowDesignEnv(gym.Env[str, str]):
@@ -43,6 +47,10 @@ class WorkflowDesignEnv(gym.Env[str, str]):
     The action is a text with an analysis and a fenced ```python block that defines `solver`. A workflow that fails
     its one-sample self-test makes the next observation a repair request (no turn, no validation run). The reward is
     that of `RewardRule`; the test split is reachable only through `evaluate_test`.
+
+    Every method that measures has a coroutine of the same name with an `a` in front (`areset`, `astep`, ...), which can
+    be awaited on any event loop and cancelled: a cancelled step leaves the state as it was, after a cancelled reset
+    only `areset` or `reset` goes on, and what was asked until then stays on the ledger.
 
     Source of the method: W4S, arXiv 2504.04785.
     """
@@ -92,6 +100,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         self._chat: list[Message] = []
         self._pending: Candidate | None = None
         self._over = False
+        self._moving = False
         self._shown: set[str] = set()
 
     @property
@@ -140,11 +149,16 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         Returns:
             The items and the results; none, with a warning and a record, if the items could not be measured.
         """
+        return finish(self.ato_show(workflow, evaluation))
+
+    async def ato_show(self, workflow: str, evaluation: Evaluation) -> tuple[tuple[Item, ...], Evaluation]:
+        """`to_show`, awaited."""
         items = self.split.feedback
         if not items:
             return self.split.validation, evaluation
         try:
-            measured = run_sync(self._parts.measurer.measure([workflow], "feedback", self._episode))[0]
+            measuring = self._parts.measurer.measure([workflow], "feedback", self._episode)
+            measured = (await on_shared_loop(measuring))[0]
         except (ExecutorUnavailable, BudgetExceeded) as error:
             gym.logger.warn(f"no failures are shown: {error}")
             self._parts.record("no_feedback", error=f"{type(error).__name__}: {error}"[:500])
@@ -172,15 +186,29 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         Raises:
             ExecutorUnavailable: the seed workflows could not be measured.
         """
-        super().reset(seed=seed)
+        return finish(self.areset(seed=seed, options=options))
+
+    async def areset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[str, dict[str, Any]]:
+        """`reset`, awaited."""
         if options:
             raise ConfigError(f"expected no reset options; got {sorted(options)}")
+        with self._alone():
+            return await self._reset(seed)
+
+    async def _reset(self, seed: int | None) -> tuple[str, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._over = True  # until the seed workflows are measured
+        await in_thread(self._parts.open)
         self._episode = Episode(self._episode.draw if seed is None else seed, self.ledger.child("episode"))
         seeds = self._seeds
-        measured = self.evaluate_workflows([s.source for s in seeds])
+        measured = await self.aevaluate_workflows([s.source for s in seeds])
         self.seed_evaluations = {s.name: e for s, e in zip(seeds, measured, strict=True)}
         start = max(range(len(seeds)), key=lambda i: (measured[i].accuracy, -i))
         self._shown = set()
+        cases = await self._failure_cases(seeds[start].source, measured[start])
+        await in_thread(self.sandbox.report)  # starts the sandbox, if nothing had to be measured
         self._state = DesignState(
             card=self._card(),
             turn=0,
@@ -192,7 +220,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
                 Attempt(f"seed {s.name}", s.source, e.accuracy, is_seed=True)
                 for s, e in zip(seeds, measured, strict=True)
             ),
-            cases=self._failure_cases(seeds[start].source, measured[start]),
+            cases=cases,
         )
         self._pending = None
         self._over = False
@@ -210,8 +238,12 @@ class WorkflowDesignEnv(gym.Env[str, str]):
 
     def step(self, action: str) -> Transition:
         """Try one action; see the class for what happens when its workflow fails."""
-        candidate = self.evaluate_candidates([action])[0]
-        return self.advance(candidate)
+        return finish(self.astep(action))
+
+    async def astep(self, action: str) -> Transition:
+        """`step`, awaited."""
+        with self._alone():
+            return await self._advance((await self.aevaluate_candidates([action]))[0])
 
     def render(self) -> str | None:
         """Show the current workflow, the accuracy history and the last failures; `ansi` returns the text."""
@@ -257,17 +289,26 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         Raises:
             ProtocolError: the episode is over, or `reset` was not called.
         """
+
+        async def asked(chats: list[list[Message]]) -> Sequence[str]:
+            assert repair is not None
+            return repair(chats)
+
+        return finish(self.aevaluate_candidates(actions, asked if repair else None))
+
+    async def aevaluate_candidates(self, actions: Sequence[str], repair: AsyncRepair | None = None) -> list[Candidate]:
+        """`evaluate_candidates`, awaited, and so are the repairs."""
         self._check_open()
         race = self._race()
-        candidates = self._try([clean_action(action) for action in actions], [self._pending] * len(actions), race)
+        candidates = await self._try([clean_action(action) for action in actions], [self._pending] * len(actions), race)
         while repair is not None:
             waiting = [i for i, c in enumerate(candidates) if c.status == "needs_repair"]
             if not waiting:
                 break
-            texts = repair([self._parts.trials.repair_chat(candidates[i]) for i in waiting])
+            texts = await repair([self._parts.trials.repair_chat(candidates[i]) for i in waiting])
             if len(texts) != len(waiting):
                 raise ProtocolError(f"expected the repair function to return {len(waiting)} texts; got {len(texts)}")
-            repaired = self._try([clean_action(text) for text in texts], [candidates[i] for i in waiting], race)
+            repaired = await self._try([clean_action(text) for text in texts], [candidates[i] for i in waiting], race)
             for i, again in zip(waiting, repaired, strict=True):
                 candidates[i] = again
         for candidate in candidates:
@@ -284,11 +325,21 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         Returns:
             The five values of `step`.
         """
+        return finish(self.aadvance(candidate))
+
+    async def aadvance(self, candidate: Candidate) -> Transition:
+        """`advance`, awaited."""
+        with self._alone():
+            return await self._advance(candidate)
+
+    async def _advance(self, candidate: Candidate) -> Transition:
         self._check_open()
         before = self.state
-        candidate = self._completed(candidate)
+        candidate = await self._completed(candidate)
         waits, truncated = candidate.status == "needs_repair", candidate.status == "infrastructure"
-        cases = self._failure_cases(candidate.workflow, candidate.evaluation) if candidate.evaluation else ()
+        evaluation = candidate.evaluation
+        cases = await self._failure_cases(candidate.workflow, evaluation) if evaluation else ()
+        # Nothing is awaited from here on, so a step that is cancelled changes nothing.
         self._state = state = after(before, candidate, cases)
         self._pending = candidate if waits else None
         terminated = state.turn >= self.config.max_turns
@@ -315,7 +366,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         """
         candidates = self.evaluate_candidates(actions, repair)
         chosen = best_candidate(candidates)
-        candidates[chosen] = self._completed(candidates[chosen])
+        candidates[chosen] = finish(self._completed(candidates[chosen]))
         return candidates, chosen, self.advance(candidates[chosen])
 
     # ---- measuring workflows --------------------------------------------------------------------------------------
@@ -343,7 +394,11 @@ class WorkflowDesignEnv(gym.Env[str, str]):
 
     def evaluate_workflows(self, sources: Sequence[str], draw: int | None = None) -> list[Evaluation]:
         """Measure several workflows on the validation items, all in flight together; see `evaluate_workflow`."""
-        return run_sync(self._parts.measurer.measure(sources, "validation", self._on_draw(draw)))
+        return finish(self.aevaluate_workflows(sources, draw))
+
+    async def aevaluate_workflows(self, sources: Sequence[str], draw: int | None = None) -> list[Evaluation]:
+        """`evaluate_workflows`, awaited."""
+        return await self._measure(sources, "validation", draw)
 
     def evaluate_test(self, source: str, draw: int | None = None) -> Evaluation:
         """Measure a workflow on the test items: the only door to the test split. Use it once, at the end.
@@ -364,9 +419,17 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             (6, True)
             >>> env.close()
         """
-        return run_sync(self._parts.measurer.measure([source], "test", self._on_draw(draw)))[0]
+        return finish(self.aevaluate_test(source, draw))
+
+    async def aevaluate_test(self, source: str, draw: int | None = None) -> Evaluation:
+        """`evaluate_test`, awaited."""
+        return (await self._measure([source], "test", draw))[0]
 
     # ---- parts of the above ----------------------------------------------------------------------------------------
+
+    async def _measure(self, sources: Sequence[str], part: Part, draw: int | None) -> list[Evaluation]:
+        await in_thread(self._parts.open)
+        return await on_shared_loop(self._parts.measurer.measure(sources, part, self._on_draw(draw)))
 
     def _on_draw(self, draw: int | None) -> Episode:
         return self._episode if draw is None else replace(self._episode, draw=draw)
@@ -376,12 +439,15 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         rule = self.config.racing
         return None if rule is None else self._parts.measurer.race(self.state.workflow, self._episode.draw, rule)
 
-    def _try(self, actions: Sequence[str], earlier: Sequence[Candidate | None], race: Race | None) -> list[Candidate]:
+    async def _try(
+        self, actions: Sequence[str], earlier: Sequence[Candidate | None], race: Race | None
+    ) -> list[Candidate]:
         chats = self.candidate_messages(len(actions))
-        return run_sync(self._parts.trials.try_all(actions, earlier, chats, self.state, self._episode, race))
+        trying = self._parts.trials.try_all(actions, earlier, chats, self.state, self._episode, race)
+        return await on_shared_loop(trying)
 
-    def _completed(self, candidate: Candidate) -> Candidate:
-        return run_sync(self._parts.trials.complete(candidate, self.state, self._episode))
+    async def _completed(self, candidate: Candidate) -> Candidate:
+        return await on_shared_loop(self._parts.trials.complete(candidate, self.state, self._episode))
 
     def _chat_after_turn(self, before: DesignState, candidate: Candidate) -> list[Message]:
         """Go on with the chat or, at the end of a window, start it afresh; failed attempts are left out."""
@@ -395,11 +461,11 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             feedback_message(state, state.history[-1], before.accuracy, style, notes),
         ]
 
-    def _failure_cases(self, workflow: str, evaluation: Evaluation) -> tuple[FailureCase, ...]:
+    async def _failure_cases(self, workflow: str, evaluation: Evaluation) -> tuple[FailureCase, ...]:
         """Draw failed items; how much randomness that takes does not depend on the results."""
-        items, seen = (
-            self.to_show(workflow, evaluation) if self.config.feedback_cases else (self.split.validation, evaluation)
-        )
+        items, seen = self.split.validation, evaluation
+        if self.config.feedback_cases:
+            items, seen = await self.ato_show(workflow, evaluation)
         place = {items[i].id: rank for rank, i in enumerate(self.np_random.permutation(len(items)))}
         failed = sorted(failed_results(seen), key=lambda result: place[result.item_id])[: self.config.feedback_cases]
         cases = failure_cases(self.benchmark, items, failed)
@@ -429,3 +495,17 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         if self._over:
             raise ProtocolError("the episode is over; call reset() before the next action")
         _ = self.state
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one call at a time move the state."""
+        if self._moving:
+            raise ProtocolError(
+                "expected one reset, step or advance at a time; await it before the next, make several environments, "
+                "or try several actions together with aevaluate_candidates"
+            )
+        self._moving = True
+        try:
+            yield
+        finally:
+            self._moving = False

@@ -126,6 +126,10 @@ class Parts:
     def _journal(self) -> Journal | None:
         return None if self._config.journal is None else Journal(Path(self._config.journal))
 
+    def open(self) -> None:
+        """Open what measuring takes, which may block: data are read."""
+        _ = self.trials
+
     def record(self, kind: str, **data: Any) -> None:
         """Write one record to the journal, if there is one."""
         if self._journal is not None:
