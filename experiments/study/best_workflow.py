@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from w4s_gym.study.results import Results
+from w4s_gym.study.results import CellResult, Results
+
+
+def best_search(results: Results) -> CellResult:
+    """Return the cell whose search found the workflow with the best validation accuracy over two independent draws.
+
+    No test score takes part.
+    """
+
+    def merit(cell: CellResult) -> tuple[float, int]:
+        found = cell.result["search"]
+        return found["validation"] + found["validation_fresh"], -cell.seed
+
+    return max(results.cells, key=merit)
 
 
 def write_best_workflow(results: Results, path: Path) -> Path:
-    """Write the workflow with the best validation accuracy over two independent draws, found by any designer.
-
-    Selection uses no test score; the test score of the chosen workflow stands in its header.
-    """
-    found = [(cell, cell.result["search"]) for cell in results.cells]
-    cell, best = max(found, key=lambda pair: (pair[1]["validation"] + pair[1]["validation_fresh"], -pair[0].seed))
+    """Write the workflow of `best_search`; its test score stands in the header."""
+    cell = best_search(results)
+    best = cell.result["search"]
     workflow = cell.result["workflows"][best["workflow"]]
     config = results.config
     mark = " (simulated)" if results.simulated else ""

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from w4s_gym.study.looks import MATPLOTLIB_MARKERS, line_style, look_of
 from w4s_gym.study.results import Results
 from w4s_gym.study.stats import HierarchicalBootstrap
 
@@ -23,11 +24,6 @@ def write_plots(results: Results, folder: Path) -> list[Path]:
     if results.meta_agents:
         written.append(_design_curve(results, folder / "design_curve.png"))
     return written
-
-
-def _colour(results: Results, algo: str) -> str:
-    """Return the colour of a designer: the same in all plots."""
-    return f"C{results.stream(algo) % 10}"
 
 
 def _axis_label(results: Results, text: str) -> str:
@@ -50,15 +46,19 @@ def _learning_curves(results: Results, path: Path) -> Path:
                 [(point["calls"], 100 * point[key]) for point in cell.result["curve"] if key in point]
                 for cell in results.of(algo)
             ]
-            curves = [curve for curve in curves if len(curve) > 1]
+            curves = [curve for curve in curves if curve]
             if not curves:
                 continue
-            colour = _colour(results, algo)
+            look = look_of(results, algo)
+            style = {"color": look.colour, "marker": MATPLOTLIB_MARKERS[look.marker], "linestyle": line_style(look)}
             for curve in curves:
-                axis.plot(*zip(*curve, strict=True), color=colour, alpha=0.25, linewidth=0.8)
+                axis.plot(*zip(*curve, strict=True), color=look.colour, alpha=0.25, linewidth=0.8)
+            # Means exist where all seeds have a point; a designer of one iteration is one marker.
             calls = np.linspace(max(c[0][0] for c in curves), min(c[-1][0] for c in curves), 60)
+            if calls[0] >= calls[-1]:
+                calls = np.array([np.mean([c[-1][0] for c in curves])])
             mean = np.mean([np.interp(calls, *np.transpose(curve)) for curve in curves], axis=0)
-            axis.plot(calls, mean, color=colour, label=results.label(algo))
+            axis.plot(calls, mean, label=results.label(algo), markevery=[-1], **style)
         axis.set_xlabel(_axis_label(results, "Executor calls"))
         axis.set_ylabel(_axis_label(results, label))
         axis.grid(alpha=0.3)
@@ -75,16 +75,30 @@ def _design_curve(results: Results, path: Path) -> Path:
     longest = max(results.config.design_turns, results.config.curve_turns)
     turns = list(range(1, longest + 1))
     for algo in results.meta_agents:
-        colour = _colour(results, algo)
+        look = look_of(results, algo)
+        colour, marker = look.colour, MATPLOTLIB_MARKERS[look.marker]
         points = [boot.mean(results.design_scores(algo, t), results.stream(algo)) for t in turns]
-        left.plot(turns, [100 * p.value for p in points], "o-", color=colour, label=results.label(algo))
+        left.plot(
+            turns,
+            [100 * p.value for p in points],
+            marker=marker,
+            color=colour,
+            linestyle=line_style(look),
+            label=results.label(algo),
+        )
         left.fill_between(
             turns, [100 * p.low for p in points], [100 * p.high for p in points], color=colour, alpha=0.15
         )
         most = min(len([1 for c, _ in results.single_proposals(algo) if c is cell]) for cell in results.of(algo))
         counts = list(range(1, most + 1))
         by_seed = [results.best_of_candidates(algo, count) for count in counts]
-        right.plot(counts, [100 * np.mean(values) for values in by_seed], "o-", color=colour)
+        right.plot(
+            counts,
+            [100 * np.mean(values) for values in by_seed],
+            marker=marker,
+            color=colour,
+            linestyle=line_style(look),
+        )
         for seed in range(len(by_seed[0])):
             right.plot(counts, [100 * values[seed] for values in by_seed], color=colour, alpha=0.25, linewidth=0.8)
     if results.reference:

@@ -285,14 +285,16 @@ class ComparisonReport:
 def write_report(folder: RunFolder, config: CompareConfig) -> None:
     """Make tables, plots and the workflow file of a comparison from its journal; prints the tables."""
     from w4s_gym.study.plots import write_plots
+    from w4s_gym.study.view import write_view
 
     results = Results.of_run(folder)
     report = ComparisonReport(results)
     report.write(folder.path)
     plots = write_plots(results, folder.path)
     workflow = write_best_workflow(results, folder.path / "best_workflow.py")
+    view = write_view(results, report.tables, folder.path)
     report.show(console)
-    for path in (folder.path / "table.md", *plots, workflow):
+    for path in (folder.path / "table.md", *plots, workflow, view):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
     if config.track:
         from w4s_gym.study.track import track

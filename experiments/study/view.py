@@ -1,0 +1,189 @@
+"""A run as one HTML page: curves, tables, every workflow, every prompt and text; needs no server and no network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from w4s_gym.action import parse_action
+from w4s_gym.algos.trajectory import Row, read_rows
+from w4s_gym.study.best_workflow import best_search
+from w4s_gym.study.looks import look_of
+from w4s_gym.study.results import CellResult, Results
+from w4s_gym.study.stats import wilson
+from w4s_gym.study.table import Table
+
+
+def write_view(results: Results, tables: Sequence[Table], folder: Path, path: Path | None = None) -> Path:
+    """Write the page of a comparison.
+
+    Args:
+        results: its finished cells.
+        tables: its tables.
+        folder: the run folder, with the texts of each cell in `cells/<designer>-<seed>/rows.jsonl`.
+        path: where to write; by default `view.html` in the run folder.
+
+    Returns:
+        The file.
+    """
+    path = path or folder / "view.html"
+    page = files("w4s_gym.study").joinpath("page")
+    data = json.dumps(_Page(results, tables, folder).data(), ensure_ascii=False, separators=(",", ":"))
+    text = Template(page.joinpath("page.html").read_text(encoding="utf-8")).substitute(
+        title="w4s-gym run" + (" (simulated)" if results.simulated else ""),
+        style=page.joinpath("page.css").read_text(encoding="utf-8"),
+        script=page.joinpath("page.js").read_text(encoding="utf-8"),
+        # No text of the run can end the script element or begin another one.
+        data=data.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"),
+    )
+    path.write_text(text, encoding="utf-8", errors="replace")
+    return path
+
+
+class _Pool:
+    """Things that occur often, kept once and named by number."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self._numbers: dict[Any, int] = {}
+
+    def number(self, value: Any) -> int:
+        if value not in self._numbers:
+            self._numbers[value] = len(self.values)
+            self.values.append(value)
+        return self._numbers[value]
+
+
+class _Page:
+    """What the page shows, as plain JSON data."""
+
+    def __init__(self, results: Results, tables: Sequence[Table], folder: Path) -> None:
+        self._results, self._tables, self._folder = results, tables, folder
+        self._unread: list[str] = []
+        self._texts, self._messages = _Pool(), _Pool()
+
+    def data(self) -> dict[str, Any]:
+        results = self._results
+        rows = list(self._rows())
+        config = results.config
+        tested = list(self._tested())
+        return {
+            "title": f"{config.env}, executor {config.executor}, meta-agent {config.policy}",
+            "simulated": results.simulated,
+            "facts": [
+                f"{len({cell.seed for cell in results.cells})} seeds",
+                f"{config.budget:,} executor calls a designer and seed",
+                f"{config.validation_size} validation and {results.items} test items",
+                *(f"not shown: {reason}" for reason in self._unread),
+            ],
+            "labels": {algo: results.label(algo) for algo in results.algos},
+            "styles": {algo: asdict(look_of(results, algo)) for algo in results.algos},
+            "cells": [{"algo": c.algo, "seed": c.seed, "curve": c.result["curve"]} for c in results.cells],
+            "tested": tested,
+            "tables": [
+                {"title": t.title, "columns": t.columns, "rows": t.rows, "notes": t.notes} for t in self._tables
+            ],
+            "winner": self._winner(rows),
+            "rows": rows,
+            "messages": self._messages.values,
+            "texts": self._texts.values,
+        }
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        """Every text of every cell, with the number of its parent: the text that the state advanced with before."""
+        index = 0
+        for cell in self._results.cells:
+            file = self._folder / "cells" / f"{Path(cell.algo).name}-{cell.seed}".replace(":", "-") / "rows.jsonl"
+            taken: dict[tuple[int, int], tuple[int, float | None, int | None]] = {}
+            for row in self._texts_of(file):
+                shown = self._row(row, cell, index)
+                parent = taken.get((row.episode, row.turn - 1))
+                if parent is not None:
+                    shown["parent"], shown["parent_accuracy"], shown["parent_workflow"] = parent
+                if row.chosen:
+                    taken[row.episode, row.turn] = (index, row.accuracy, shown["workflow"])
+                yield shown
+                index += 1
+
+    def _texts_of(self, file: Path) -> list[Row]:
+        """The texts of a cell; the page says which files of earlier versions cannot be read."""
+        try:
+            return list(read_rows(file)) if file.exists() else []
+        except ValueError as error:
+            self._unread.append(str(error))
+            return []
+
+    def _row(self, row: Row, cell: CellResult, index: int) -> dict[str, Any]:
+        workflow = parse_action(row.action).workflow
+        size = self._results.config.validation_size
+        interval = None if row.accuracy is None else wilson(row.accuracy * size, size)
+        return {
+            "index": index,
+            "algo": cell.algo,
+            "seed": cell.seed,
+            "episode": row.episode,
+            "turn": row.turn,
+            "candidate": row.candidate,
+            "kind": row.kind,
+            "status": row.status,
+            "reward": row.reward,
+            "accuracy": row.accuracy,
+            "interval": None if interval is None else [interval.low, interval.high],
+            "new_best": row.new_best,
+            "chosen": row.chosen,
+            "truncated": row.truncated,
+            "parent": None,
+            "parent_accuracy": None,
+            "parent_workflow": None,
+            "action": self._texts.number(row.action),
+            "workflow": None if workflow is None else self._texts.number(workflow),
+            "messages": [
+                self._messages.number((message["role"], self._texts.number(message["content"])))
+                for message in row.messages
+            ],
+        }
+
+    def _tested(self) -> Iterator[dict[str, Any]]:
+        """Every workflow that was tested, with what it spends on an item."""
+        for cell in self._results.cells:
+            for digest, workflow in cell.result["workflows"].items():
+                usage, items = workflow["usage"], len(workflow["items"])
+                yield {
+                    "algo": cell.algo,
+                    "seed": cell.seed,
+                    "workflow": digest,
+                    "test": workflow["accuracy"],
+                    "tokens": (usage["prompt_tokens"] + usage["completion_tokens"]) / items,
+                }
+
+    def _winner(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """The workflow that validation selects among all searches, as in `best_workflow.py`, and who wrote it."""
+        cell = best_search(self._results)
+        found = cell.result["search"]
+        source = cell.result["workflows"][found["workflow"]]["source"]
+        writers = (
+            row["index"]
+            for row in rows
+            if (row["algo"], row["seed"]) == (cell.algo, cell.seed)
+            and row["workflow"] is not None
+            and self._texts.values[row["workflow"]] == source
+        )
+        seed_tests = [c.test(c.result["search"]["workflow"]) for c in self._results.cells if c.algo == "seed"] or [
+            c.test(c.result["design"]["start"]["workflow"]) for c in self._results.cells if "design" in c.result
+        ]
+        return {
+            "algo": cell.algo,
+            "seed": cell.seed,
+            "validation": found["validation"],
+            "fresh": found["validation_fresh"],
+            "test": cell.test(found["workflow"]),
+            "tokens": found["tokens_per_item"],
+            "source": source,
+            "row": next(writers, None),
+            "seed_test": sum(seed_tests) / len(seed_tests) if seed_tests else None,
+        }

@@ -1,0 +1,120 @@
+"""The page of a run: complete, inert, and it opens in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from w4s_gym.algos.trajectory import Row, write_rows
+from w4s_gym.journal import RunFolder
+from w4s_gym.study.report import ComparisonReport
+from w4s_gym.study.results import Results
+from w4s_gym.study.view import write_view
+
+HOSTILE = "</script><script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">\u2028\ud800"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def solver(answer: str) -> str:
+    return f"def solver(agent, task):\n    return {{'answer': {answer!r}}}\n"
+
+
+def row(cell, turn: int, candidate: int, accuracy: float | None, chosen: bool, text: str = "") -> Row:
+    return Row(
+        messages=({"role": "user", "content": f"turn {turn} {text}"},),
+        action=f"{text}\n\n```python\n{solver(str(candidate))}```",
+        reward=accuracy,
+        accuracy=accuracy,
+        kind="design",
+        status="skipped" if accuracy is None else "evaluated",
+        chosen=chosen,
+        benchmark="GSMSymbolic",
+        run=f"{cell.algo}/{cell.seed}",
+        episode=0,
+        turn=turn,
+        candidate=candidate,
+        simulated=True,
+        reward_kind="tiers",
+        new_best=chosen,
+    )
+
+
+@pytest.fixture
+def page(old_run, tmp_path):
+    """The page of a stored run, with texts of ours, and what it shows."""
+
+    def make(count: int = 0, text: str = "plain") -> tuple[Path, dict]:
+        folder, _ = old_run("compare")
+        results = Results.of_run(RunFolder.open(folder))
+        cell = next(cell for cell in results.cells if cell.algo == "rlao")
+        rows = [row(cell, 0, 0, 0.25, False), row(cell, 0, 1, 0.5, True, text), row(cell, 1, 0, None, False, text)]
+        rows += [row(cell, 2 + i // 5, i % 5, 0.5, i % 5 == 0, f"{i} " + text * 20) for i in range(count)]
+        target = folder / "cells" / f"rlao-{cell.seed}" / "rows.jsonl"
+        target.unlink(missing_ok=True)
+        write_rows(target, [r for r in rows])
+        path = write_view(results, ComparisonReport(results).tables, folder, tmp_path / "view.html")
+        data = re.search(r'<script type="application/json" id="data">(.*?)</script>', path.read_text(), re.DOTALL)[1]
+        return path, json.loads(data)
+
+    return make
+
+
+def test_every_text_is_there_with_its_parent_and_its_interval(page):
+    _, data = page()
+    ours = [r for r in data["rows"] if r["algo"] == "rlao"]
+    assert [(r["turn"], r["candidate"], r["status"]) for r in ours] == [
+        (0, 0, "evaluated"), (0, 1, "evaluated"), (1, 0, "skipped"),
+    ]  # fmt: skip
+    assert [r["parent"] for r in ours] == [None, None, ours[1]["index"]]
+    assert ours[2]["parent_accuracy"] == 0.5
+    assert data["texts"][ours[2]["parent_workflow"]] == solver("1")
+    low, high = ours[1]["interval"]
+    assert 0 < low < 0.5 < high < 1
+
+
+def test_the_page_says_that_it_is_simulated_and_holds_all_tables(page):
+    _, data = page()
+    assert data["simulated"]
+    assert all("(simulated)" in table["title"] for table in data["tables"])
+    assert any("Differences" in table["title"] for table in data["tables"])
+    assert data["winner"]["source"].strip()
+
+
+def test_hostile_texts_are_data_only(page):
+    path, data = page(text=HOSTILE.replace("\ud800", ""))
+    html = path.read_text()
+    assert html.count("<script") == 2 and "<img" not in html
+    assert any("onerror" in text for text in data["texts"])
+
+
+def test_rows_of_another_version_are_named_and_the_rest_is_shown(old_run, tmp_path):
+    folder, _ = old_run("compare")
+    results = Results.of_run(RunFolder.open(folder))
+    (folder / "cells" / "rlao-0").mkdir(parents=True, exist_ok=True)
+    (folder / "cells" / "rlao-0" / "rows.jsonl").write_text('{"what": "is this"}\n')
+    path = write_view(results, ComparisonReport(results).tables, folder, tmp_path / "view.html")
+    assert "not shown:" in path.read_text()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium")
+@pytest.mark.parametrize(("width", "count"), [(400, 0), (1600, 2000)])
+def test_a_browser_opens_it_without_an_error(page, tmp_path, width, count):
+    path, _ = page(count, HOSTILE.replace("\ud800", ""))
+    done = subprocess.run(
+        [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},1200", "--enable-logging=stderr",
+            "--virtual-time-budget=20000", "--dump-dom", path.as_uri(),
+        ],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert 'data-ready="true"' in done.stdout, done.stderr[-2000:]
+    assert "CONSOLE" not in done.stderr, done.stderr[-2000:]
+    assert "<title>w4s-gym run (simulated)</title>" in done.stdout  # no hostile script ran
+    assert "new best" in done.stdout
