@@ -36,6 +36,7 @@ from w4s_gym.errors import ConfigError, W4SError
 from w4s_gym.messages import Message
 from w4s_gym.normal_form import normal_form
 from w4s_gym.options import json_object
+from w4s_gym.paths import expand_arguments
 from w4s_gym.results import Candidate
 from w4s_gym.study.table import Table
 
@@ -209,7 +210,7 @@ def _view(candidate: Candidate) -> dict[str, Any]:
 
 def main() -> int:
     """Measure the cells and print their table after each; returns the exit code."""
-    config = tyro.cli(ExplorationConfig, description=__doc__)
+    config = tyro.cli(ExplorationConfig, args=expand_arguments(sys.argv[1:]), description=__doc__)
     console = Console(width=200, markup=False)
     try:
         unknown = [name for name in config.cells if name not in CELLS]

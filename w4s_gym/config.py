@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from w4s_gym.errors import ConfigError
 from w4s_gym.evaluation import EvaluationLimits
 from w4s_gym.ledger import Caps
 from w4s_gym.options import whole_number
+from w4s_gym.paths import user_path
 from w4s_gym.prompts import PromptStyle
 from w4s_gym.racing import RacingRule
 from w4s_gym.reward import RewardRule
@@ -97,5 +97,5 @@ class EnvConfig:
         for name in ("validation_size", "test_size"):
             if getattr(self, name) is not None:
                 whole_number(getattr(self, name), 1, name)
-        if self.journal is not None and not Path(self.journal).parent.is_dir():
+        if self.journal is not None and not user_path(self.journal).parent.is_dir():
             raise ConfigError(f"expected journal to be a file in a folder that exists; got {self.journal!r}")

@@ -20,6 +20,7 @@ from typing import Any
 from w4s_gym.benchmark import Item
 from w4s_gym.checksum import altered_row
 from w4s_gym.errors import DataCorrupt, DataMissing
+from w4s_gym.paths import user_path
 
 DATA_DIR_VARIABLE = "W4S_DATA_DIR"
 """Environment variable that names a folder with the original files of the benchmarks."""
@@ -86,14 +87,14 @@ def load_rows(
         DataCorrupt: the file is truncated or altered; the message names file and row.
     """
     if data_path is not None:
-        found = _locate(Path(data_path), file.path)
+        found = _locate(user_path(data_path), file.path)
         if found is None:
             raise DataMissing(_missing_message(benchmark, file, hub, [f"data_path={data_path}: no such file"]))
         return read_file(found, file, verify=verify)
     tried = []
     folder = os.environ.get(DATA_DIR_VARIABLE)
     if folder:
-        found = _locate(Path(folder), file.path)
+        found = _locate(user_path(folder), file.path)
         if found is not None:
             return read_file(found, file, verify=verify)
         tried.append(f"{DATA_DIR_VARIABLE}={folder}: no {file.path} in it")
@@ -311,7 +312,7 @@ def published_ids(benchmark: str) -> tuple[list[Any], list[Any]]:
         DataMissing: there is no such file.
     """
     folder = os.environ.get(DATA_DIR_VARIABLE)
-    path = Path(folder, "splits", "aflow_w4s_splits.json") if folder else None
+    path = user_path(folder) / "splits" / "aflow_w4s_splits.json" if folder else None
     if path is None or not path.is_file():
         raise DataMissing(
             f"{benchmark}: expected the published split lists in {DATA_DIR_VARIABLE}/splits/aflow_w4s_splits.json; "

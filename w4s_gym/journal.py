@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from w4s_gym.errors import ConfigError, DataCorrupt
+from w4s_gym.paths import user_path
 
 FORMAT = "w4s-run-1"
 """Marks a folder as one of ours; a folder with other contents is refused."""
@@ -127,7 +128,7 @@ class RunFolder:
         Raises:
             ConfigError: the folder cannot be written, or it already holds something.
         """
-        path = Path(path)
+        path = user_path(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
             if any(path.iterdir()):
@@ -162,7 +163,7 @@ class RunFolder:
         Raises:
             ConfigError: there is no run folder of ours at `path`.
         """
-        path = Path(path)
+        path = user_path(path)
         try:
             data = json.loads((path / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

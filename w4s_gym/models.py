@@ -12,6 +12,7 @@ from pathlib import Path
 
 from w4s_gym.cache_folder import cache_root
 from w4s_gym.errors import UnknownModel
+from w4s_gym.paths import user_path
 
 MODEL_DIR_VARIABLE = "W4S_MODEL_DIR"
 """Environment variable: a folder with model files."""
@@ -105,7 +106,7 @@ def find_model(name: str) -> Path:
     """
     model = MODELS.get(name)
     if model is None:
-        path = Path(name).expanduser()
+        path = user_path(name)
         if not path.is_file():
             raise UnknownModel(f"expected one of {', '.join(MODELS)} or the path of a GGUF file; no file at {path}")
         if path.name in _BY_FILE:
@@ -123,7 +124,7 @@ def is_gguf(source: str) -> bool:
 
 def _in_folder(model: KnownModel) -> Path | None:
     folder = os.environ.get(MODEL_DIR_VARIABLE)
-    path = Path(folder).expanduser() / model.file if folder else None
+    path = user_path(folder) / model.file if folder else None
     return path if path is not None and path.exists() else None
 
 

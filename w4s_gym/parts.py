@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from w4s_gym._loop import run_sync
@@ -18,6 +17,7 @@ from w4s_gym.executors import Executor, check_executor, make_executor
 from w4s_gym.journal import Journal
 from w4s_gym.ledger import Caps
 from w4s_gym.measure import Measurer
+from w4s_gym.paths import user_path
 from w4s_gym.remembered import Remembered, remembered
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.splits import Split, make_split
@@ -124,7 +124,7 @@ class Parts:
 
     @cached_property
     def _journal(self) -> Journal | None:
-        return None if self._config.journal is None else Journal(Path(self._config.journal))
+        return None if self._config.journal is None else Journal(user_path(self._config.journal))
 
     def open(self) -> None:
         """Open what measuring takes, which may block: data are read."""

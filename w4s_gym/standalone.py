@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -19,6 +18,7 @@ from w4s_gym.errors import ConfigError, W4SError
 from w4s_gym.executors import make_executor
 from w4s_gym.ledger import Ledger
 from w4s_gym.options import json_object
+from w4s_gym.paths import user_path
 from w4s_gym.sandbox import Sandbox, SandboxConfig
 from w4s_gym.sandbox.types import PROGRAM_LIMITS
 from w4s_gym.usage import Usage
@@ -85,7 +85,7 @@ def main(file: str, env: str, executor: str, arguments: Sequence[str] | None = N
     try:
         item, benchmark = _find_item(options.question, options.entry_point, env, options.executor)
         answer, usage = answer_question(
-            Path(file).read_text(encoding="utf-8"),
+            user_path(file).read_text(encoding="utf-8"),
             item,
             options.executor,
             executor_config=json_object("--executor-config", options.executor_config),

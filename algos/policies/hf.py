@@ -30,6 +30,7 @@ from w4s_gym.algos.policies.reply_form import STOP, ReplyForm, check_form, compl
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.errors import ConfigError
 from w4s_gym.messages import Message
+from w4s_gym.paths import user_path
 from w4s_gym.prompts import PromptStyle
 
 _BASE_FILE = "base_model.json"
@@ -104,11 +105,12 @@ class HFPolicy:
         self.temperature = self.config.temperature
         self.device = torch.device(pick_device(self.config.device))
         dtype = pick_dtype(self.config.dtype, self.device)
+        place = str(user_path(source)) if str(source).startswith("~") else str(source)
         bars = logging.is_progress_bar_enabled()
         logging.disable_progress_bar()
         try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(str(source))
-            base = AutoModelForCausalLM.from_pretrained(str(source), dtype=dtype)
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(place)
+            base = AutoModelForCausalLM.from_pretrained(place, dtype=dtype)
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"expected a causal language model of transformers by name or folder; could not load {str(source)!r}: "

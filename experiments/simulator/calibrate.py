@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -34,6 +35,7 @@ from w4s_gym.evaluation import EvaluationLimits, Evaluator
 from w4s_gym.executors.sim import SimulatedExecutor
 from w4s_gym.executors.simulation.profile import PROFILE_FOLDER, Domain, Profile, load_profile
 from w4s_gym.ledger import Ledger
+from w4s_gym.paths import expand_arguments
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.splits import make_split
 from w4s_gym.workflows import hand_made_workflow
@@ -227,4 +229,4 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args))
+    main(tyro.cli(Args, args=expand_arguments(sys.argv[1:])))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ from w4s_gym.executors.simulation.profile import Domain
 from w4s_gym.journal import Journal
 from w4s_gym.ledger import Ledger
 from w4s_gym.measure import evaluation_view
+from w4s_gym.paths import expand_arguments
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.sandbox.types import Limits
 
@@ -152,4 +154,4 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))
+    main(tyro.cli(Args, args=expand_arguments(sys.argv[1:]), description=__doc__))

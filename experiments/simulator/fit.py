@@ -12,6 +12,7 @@ Afterwards the executor is `sim:smollm2.json`.
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from w4s_gym.calibration.recorded import (
     read_run,
 )
 from w4s_gym.executors.simulation.profile import Domain, load_profile
+from w4s_gym.paths import expand_arguments
 from w4s_gym.sandbox import Sandbox
 
 
@@ -90,4 +92,4 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))
+    main(tyro.cli(Args, args=expand_arguments(sys.argv[1:]), description=__doc__))

@@ -15,6 +15,7 @@ import tyro
 
 from w4s_gym.errors import ConfigError, W4SError
 from w4s_gym.journal import RunFolder
+from w4s_gym.paths import expand_arguments
 from w4s_gym.study.board import console
 from w4s_gym.study.cells import Cell
 from w4s_gym.study.config import CompareConfig
@@ -28,7 +29,7 @@ C = TypeVar("C", bound=CompareConfig)
 
 def parse(kind: type[Config], description: str | None, default: Config | None = None) -> Config:
     """Read the command line; `default` replaces the defaults of `kind`, and `--config <YAML file>` in front both."""
-    arguments = sys.argv[1:]
+    arguments = expand_arguments(sys.argv[1:])
     try:
         if arguments[:1] == ["--config"]:
             if len(arguments) < 2:

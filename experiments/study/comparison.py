@@ -8,6 +8,7 @@ from rich.console import Console
 
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
+from w4s_gym.paths import user_path
 from w4s_gym.study.board import console
 from w4s_gym.study.cells import Cell, comparison_cells
 from w4s_gym.study.config import CompareConfig
@@ -75,7 +76,7 @@ class Comparison:
             ConfigError: a value that cannot be used, a folder of another run, or no cell that finished.
             KeyboardInterrupt: Ctrl-C; finished cells are kept, and the next call goes on.
         """
-        path = Path(folder)
+        path = user_path(folder)
         if (path / "config.json").exists():
             run = RunFolder.open(path)
             if CompareConfig.from_run(run.config, self.config).measured != self.config.measured:

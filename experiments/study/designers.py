@@ -15,6 +15,7 @@ from w4s_gym.algos.best_of_m import BestOfM
 from w4s_gym.algos.policies.base import Policy
 from w4s_gym.errors import ConfigError
 from w4s_gym.options import from_fields, refuse_unknown
+from w4s_gym.paths import user_path
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,7 @@ def find_designer(name: str) -> Designer:
     if name in DESIGNERS:
         return DESIGNERS[name]
     file, _, attribute = name.rpartition(":")
+    file = str(user_path(file))
     if not file.endswith(".py") or not Path(file).is_file():
         raise ConfigError(f"expected designers among {', '.join(DESIGNERS)}, or `file.py:ClassName`; got {name!r}")
     found = _load(file, attribute)

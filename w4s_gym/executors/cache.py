@@ -16,6 +16,7 @@ import diskcache
 from w4s_gym.errors import ConfigError, ExecutorUnavailable
 from w4s_gym.executors.base import ChatReply, ChatRequest, Completion
 from w4s_gym.executors.batching import Endpoint, collect
+from w4s_gym.paths import user_path
 from w4s_gym.usage import Usage
 
 CacheMode = Literal["off", "read", "write"]
@@ -116,7 +117,7 @@ class CachedExecutor:
             raise ConfigError(f"expected cache mode 'off', 'read' or 'write'; got {mode!r}")
         self.name = inner.name
         self.inner = inner
-        self.folder = str(Path(folder).resolve())
+        self.folder = str(user_path(folder).resolve())
         self.stores = mode == "write"
         """Whether what is answered is kept."""
         # Nothing is ever evicted: a resumed run relies on every entry.

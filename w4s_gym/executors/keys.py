@@ -7,6 +7,7 @@ from pathlib import Path
 
 from w4s_gym.errors import ConfigError
 from w4s_gym.executors.config import EndpointConfig
+from w4s_gym.paths import user_path
 
 _SHORTEST_SECRET = 8
 _secrets: set[str] = set()
@@ -14,7 +15,7 @@ _secrets: set[str] = set()
 
 def env_file() -> Path:
     """Return the file that may hold keys: `W4S_ENV_FILE`, else `~/.config/w4s-gym/.env`."""
-    return Path(os.environ.get("W4S_ENV_FILE") or "~/.config/w4s-gym/.env").expanduser()
+    return user_path(os.environ.get("W4S_ENV_FILE") or "~/.config/w4s-gym/.env")
 
 
 def find_key(config: EndpointConfig) -> str | None:

@@ -12,6 +12,7 @@ from w4s_gym.errors import ConfigError, ExecutorUnavailable
 from w4s_gym.executors.base import ChatReply, ChatRequest, Executor, most_cost, most_tokens
 from w4s_gym.executors.cache import Sample, sample_key, split_reply
 from w4s_gym.executors.keys import redact
+from w4s_gym.paths import user_path
 from w4s_gym.usage import Usage
 
 _VERSION = 1
@@ -30,7 +31,7 @@ class RecordingExecutor:
         self.name = inner.name
         self.simulated = inner.simulated
         self.inner = inner
-        self.path = Path(path)
+        self.path = user_path(path)
         header = {"w4s_recording": _VERSION, "executor": inner.name, "simulated": inner.simulated}
         self._written: set[str] = set()
         if self.path.exists() and self.path.stat().st_size:
@@ -91,7 +92,7 @@ class ReplayExecutor:
         Raises:
             ConfigError: no such file, or no recording.
         """
-        self.path = Path(path)
+        self.path = user_path(path)
         if not self.path.is_file():
             raise ConfigError(f"no recording at {self.path}; make one with 'record:{self.path}@<executor>'")
         header, self._samples = _load(self.path)

@@ -12,6 +12,7 @@ from typing import Any
 from w4s_gym.benchmark import AnswerKind
 from w4s_gym.errors import ConfigError, UnknownExecutor
 from w4s_gym.options import checked, from_fields, refuse_unknown
+from w4s_gym.paths import user_path
 
 PROFILE_FOLDER = Path(__file__).parent.parent / "profiles"
 
@@ -131,7 +132,7 @@ def load_profile(name_or_path: str) -> Profile:
         ConfigError: the file is no valid profile.
     """
     shipped = sorted(p.stem for p in PROFILE_FOLDER.glob("*.json"))
-    path = PROFILE_FOLDER / f"{name_or_path}.json" if name_or_path in shipped else Path(name_or_path)
+    path = PROFILE_FOLDER / f"{name_or_path}.json" if name_or_path in shipped else user_path(name_or_path)
     if not path.is_file():
         raise UnknownExecutor(
             f"expected 'sim:' and one of {', '.join(shipped)} or the path of a profile file; got {name_or_path!r}"
