@@ -18,7 +18,7 @@ FLOORS = (
     {"cli"},
     {"study"},
     {"algos"},
-    {"standalone", "testing", "wrappers", "calibration"},
+    {"standalone", "testing", "vector", "wrappers", "calibration"},
     {"env"},
     {"parts"},
     {"config", "candidates"},

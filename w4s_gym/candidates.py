@@ -27,7 +27,8 @@ class CandidateTrials:
 
     def __init__(self, measurer: Measurer, config: EnvConfig) -> None:
         """Keep what runs self-tests and validation, and the environment's options."""
-        self._measurer = measurer
+        self.measurer = measurer
+        """Measures workflows, and keeps the results."""
         self._config = config
         self._must_ask = config.prompt_style == "guided" if config.must_ask is None else config.must_ask
 
@@ -69,7 +70,7 @@ class CandidateTrials:
             copied = shown.get(normal_form(parsed.workflow)) if shown else None
             if copied is not None:
                 return self._copy(candidate, copied, state)
-            trial = await self._measurer.try_workflow(
+            trial = await self.measurer.try_workflow(
                 parsed.workflow, self._config.self_test, episode, race, self._must_ask
             )
             candidate = replace(candidate, evaluation=trial.evaluation, usage=candidate.usage + trial.usage)
@@ -86,7 +87,7 @@ class CandidateTrials:
         if candidate.evaluation is None or candidate.evaluation.estimate is None:
             return candidate
         try:
-            evaluation = await self._measurer.complete(candidate.workflow, episode)
+            evaluation = await self.measurer.complete(candidate.workflow, episode)
         except (ExecutorUnavailable, BudgetExceeded) as error:
             report = ErrorReport(type(error).__name__, str(error)[:500])
             return replace(

@@ -12,7 +12,7 @@ import gymnasium as gym
 from w4s_gym._loop import finish, in_thread, on_shared_loop
 from w4s_gym.action import clean_action
 from w4s_gym.benchmark import Item, get_benchmark
-from w4s_gym.candidates import best_candidate, candidate_view
+from w4s_gym.candidates import CandidateTrials, best_candidate, candidate_view
 from w4s_gym.config import EnvConfig
 from w4s_gym.drawn_requests import draw_requests, with_request
 from w4s_gym.episode import Episode
@@ -86,7 +86,10 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         given = {name: value for name, value in options.items() if name in known}
         self.config = from_fields(EnvConfig(), given, "environment")
         self._seeds = self.benchmark.choose_seeds(self.config.seed_workflows)
+        self._made_of: dict[str, Any] = {"benchmark": benchmark, "executor": executor, **options}
         self._parts = Parts(self.benchmark, own, executor, self.config)
+        self._opened: CandidateTrials | None = None
+        self._guest = False
         self.render_mode = render_mode
         self.observation_space = UnicodeText()
         self.action_space = UnicodeText()
@@ -157,7 +160,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         if not items:
             return self.split.validation, evaluation
         try:
-            measuring = self._parts.measurer.measure([workflow], "feedback", self._episode)
+            measuring = self._trials.measurer.measure([workflow], "feedback", self._episode)
             measured = (await on_shared_loop(measuring))[0]
         except (ExecutorUnavailable, BudgetExceeded) as error:
             gym.logger.warn(f"no failures are shown: {error}")
@@ -171,7 +174,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
     @property
     def saving(self) -> Saving:
         """What racing saved so far."""
-        return self._parts.measurer.saving
+        return self._trials.measurer.saving
 
     # ---- Gymnasium ----------------------------------------------------------------------------------------------
 
@@ -200,7 +203,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
     async def _reset(self, seed: int | None) -> tuple[str, dict[str, Any]]:
         super().reset(seed=seed)
         self._over = True  # until the seed workflows are measured
-        await in_thread(self._parts.open)
+        await in_thread(self._open)
         self._episode = Episode(self._episode.draw if seed is None else seed, self.ledger.child("episode"))
         seeds = self._seeds
         measured = await self.aevaluate_workflows([s.source for s in seeds])
@@ -257,8 +260,25 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         return None
 
     def close(self) -> None:
-        """Close executor, sandbox and journal; may be called twice. A later `reset` opens them again."""
-        self._parts.close()
+        """Close executor, sandbox and journal; may be called twice. A later `reset` opens them again.
+
+        A sibling leaves them to the environment that it was made of.
+        """
+        self._opened = None
+        if not self._guest:
+            self._parts.close()
+
+    def sibling(self) -> WorkflowDesignEnv:
+        """Make another environment with the same options that shares all but the episode and the kept results.
+
+        Shared are items, executor, its cache, sandbox, places in flight, journal and `ledger`, budget included. Close
+        this environment after its siblings.
+        """
+        other = WorkflowDesignEnv(render_mode=self.render_mode, **self._made_of)
+        other._parts, other._guest = self._parts, True
+        other.ledger = self.ledger
+        other._episode = Episode(0, self.ledger)
+        return other
 
     # ---- candidates: try without advancing, then advance --------------------------------------------------------
 
@@ -305,7 +325,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             waiting = [i for i, c in enumerate(candidates) if c.status == "needs_repair"]
             if not waiting:
                 break
-            texts = await repair([self._parts.trials.repair_chat(candidates[i]) for i in waiting])
+            texts = await repair([self._trials.repair_chat(candidates[i]) for i in waiting])
             if len(texts) != len(waiting):
                 raise ProtocolError(f"expected the repair function to return {len(waiting)} texts; got {len(texts)}")
             repaired = await self._try([clean_action(text) for text in texts], [candidates[i] for i in waiting], race)
@@ -345,7 +365,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         terminated = state.turn >= self.config.max_turns
         self._over = terminated or truncated
         if waits:
-            self._chat = self._parts.trials.repair_chat(candidate)
+            self._chat = self._trials.repair_chat(candidate)
         elif not truncated:
             self._chat = self._chat_after_turn(before, candidate)
             attempt = state.history[-1]
@@ -427,9 +447,18 @@ class WorkflowDesignEnv(gym.Env[str, str]):
 
     # ---- parts of the above ----------------------------------------------------------------------------------------
 
+    @property
+    def _trials(self) -> CandidateTrials:
+        return self._open()
+
+    def _open(self) -> CandidateTrials:
+        if self._opened is None:
+            self._opened = self._parts.make_trials()
+        return self._opened
+
     async def _measure(self, sources: Sequence[str], part: Part, draw: int | None) -> list[Evaluation]:
-        await in_thread(self._parts.open)
-        return await on_shared_loop(self._parts.measurer.measure(sources, part, self._on_draw(draw)))
+        await in_thread(self._open)
+        return await on_shared_loop(self._trials.measurer.measure(sources, part, self._on_draw(draw)))
 
     def _on_draw(self, draw: int | None) -> Episode:
         return self._episode if draw is None else replace(self._episode, draw=draw)
@@ -437,17 +466,17 @@ class WorkflowDesignEnv(gym.Env[str, str]):
     def _race(self) -> Race | None:
         """Make the race that all candidates of the current state take part in, if there is one."""
         rule = self.config.racing
-        return None if rule is None else self._parts.measurer.race(self.state.workflow, self._episode.draw, rule)
+        return None if rule is None else self._trials.measurer.race(self.state.workflow, self._episode.draw, rule)
 
     async def _try(
         self, actions: Sequence[str], earlier: Sequence[Candidate | None], race: Race | None
     ) -> list[Candidate]:
         chats = self.candidate_messages(len(actions))
-        trying = self._parts.trials.try_all(actions, earlier, chats, self.state, self._episode, race)
+        trying = self._trials.try_all(actions, earlier, chats, self.state, self._episode, race)
         return await on_shared_loop(trying)
 
     async def _completed(self, candidate: Candidate) -> Candidate:
-        return await on_shared_loop(self._parts.trials.complete(candidate, self.state, self._episode))
+        return await on_shared_loop(self._trials.complete(candidate, self.state, self._episode))
 
     def _chat_after_turn(self, before: DesignState, candidate: Candidate) -> list[Message]:
         """Go on with the chat or, at the end of a window, start it afresh; failed attempts are left out."""

@@ -1,4 +1,4 @@
-"""What an environment works with: items, executor, sandbox, journal, and what measures workflows with them."""
+"""What environments work with, one alone or several together: items, executor, sandbox, evaluator and journal."""
 
 from __future__ import annotations
 
@@ -99,10 +99,9 @@ class Parts:
         return Sandbox(replace(config, allow_unsafe=config.allow_unsafe or self._config.allow_unsafe))
 
     @cached_property
-    def measurer(self) -> Measurer:
-        """Measures workflows, and keeps the results."""
-        evaluator = Evaluator(self._benchmark, self.executor, self.sandbox, self._config.limits, self._remembered())
-        return Measurer(evaluator, self.sandbox, self.split, self.record)
+    def evaluator(self) -> Evaluator:
+        """Runs workflows on items; all that use it share its places in flight."""
+        return Evaluator(self._benchmark, self.executor, self.sandbox, self._config.limits, self._remembered())
 
     def _remembered(self) -> Remembered | None:
         """Results of other environments that are like this one, if they are wanted and could not differ."""
@@ -116,19 +115,13 @@ class Parts:
         kind = (self._benchmark.name, options, spec, config.executor_config, config.limits, config.sandbox)
         return remembered(repr(kind))
 
-    @cached_property
-    def trials(self) -> CandidateTrials:
-        """Makes candidates of actions."""
-        config = self._config
-        return CandidateTrials(self.measurer, config)
+    def make_trials(self) -> CandidateTrials:
+        """Make what one environment tries actions with; it keeps the results. May block: data are read."""
+        return CandidateTrials(Measurer(self.evaluator, self.sandbox, self.split, self.record), self._config)
 
     @cached_property
     def _journal(self) -> Journal | None:
         return None if self._config.journal is None else Journal(user_path(self._config.journal))
-
-    def open(self) -> None:
-        """Open what measuring takes, which may block: data are read."""
-        _ = self.trials
 
     def record(self, kind: str, **data: Any) -> None:
         """Write one record to the journal, if there is one."""
@@ -151,5 +144,5 @@ class Parts:
             run_sync(self.executor.close())
         if opened.get("_journal") is not None:
             opened["_journal"].close()
-        for name in ("executor", "sandbox", "measurer", "trials", "_journal"):
+        for name in ("executor", "sandbox", "evaluator", "_journal"):
             opened.pop(name, None)
