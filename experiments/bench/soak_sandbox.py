@@ -225,7 +225,10 @@ def _digest(outcome: RunOutcome) -> str:
 def main(options: Options) -> int:
     """Run all rounds, print what was seen, and return 1 if something is not as it should be."""
     wrong = []
-    with Sandbox(SandboxConfig(require="L0", layers=options.layers)) as sandbox, asyncio.Runner() as runner:
+    with (
+        Sandbox(SandboxConfig(require="L0", layers=options.layers, recycle_after=10**9)) as sandbox,
+        asyncio.Runner() as runner,
+    ):
         level = sandbox.report().level
         share = f"1 in {options.hostile_every} hostile"
         print(f"level {level}, {os.cpu_count()} cores, {options.items} items a round, {share}")
