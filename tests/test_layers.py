@@ -18,7 +18,7 @@ FLOORS = (
     {"cli"},
     {"study"},
     {"algos"},
-    {"standalone", "testing", "vector", "wrappers", "calibration"},
+    {"scorer", "standalone", "testing", "vector", "wrappers", "calibration"},
     {"env"},
     {"parts"},
     {"config", "candidates"},

@@ -18,14 +18,17 @@ Example:
 from w4s_gym import envs as _envs  # noqa: F401  (registers the benchmarks)
 from w4s_gym.benchmark import Benchmark, Item, SeedWorkflow, benchmark_names, register_benchmark
 from w4s_gym.registration import env_id, register_environments
+from w4s_gym.scorer import Scorer, make_scorer
 
 __version__ = "0.1.0"
 __all__ = [
     "Benchmark",
     "Item",
+    "Scorer",
     "SeedWorkflow",
     "benchmark_names",
     "env_id",
+    "make_scorer",
     "register_benchmark",
     "register_environments",
 ]

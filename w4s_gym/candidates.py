@@ -30,7 +30,8 @@ class CandidateTrials:
         self.measurer = measurer
         """Measures workflows, and keeps the results."""
         self._config = config
-        self._must_ask = config.prompt_style == "guided" if config.must_ask is None else config.must_ask
+        self.must_ask = config.prompt_style == "guided" if config.must_ask is None else config.must_ask
+        """Whether a workflow that asks nothing is sent back."""
 
     async def try_all(
         self,
@@ -71,7 +72,7 @@ class CandidateTrials:
             if copied is not None:
                 return self._copy(candidate, copied, state)
             trial = await self.measurer.try_workflow(
-                parsed.workflow, self._config.self_test, episode, race, self._must_ask
+                parsed.workflow, self._config.self_test, episode, race, self.must_ask
             )
             candidate = replace(candidate, evaluation=trial.evaluation, usage=candidate.usage + trial.usage)
             if trial.evaluation is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from threading import Lock
 from typing import Any
 
 import gymnasium as gym
@@ -21,7 +22,7 @@ from w4s_gym.executors import Executor
 from w4s_gym.feedback import failed_results, failure_cases, memorising
 from w4s_gym.info import build_info, isolation_view
 from w4s_gym.ledger import Ledger
-from w4s_gym.measure import Part
+from w4s_gym.measure import Part, Trial
 from w4s_gym.messages import Message
 from w4s_gym.options import from_fields
 from w4s_gym.parts import Parts
@@ -39,6 +40,8 @@ Repair = Callable[[list[list[Message]]], Sequence[str]]
 """Given the chats of failed candidates, each ending with a repair request, returns one text each."""
 AsyncRepair = Callable[[list[list[Message]]], Awaitable[Sequence[str]]]
 """The same, awaited."""
+_opening = Lock()
+"""Several threads may use a fresh environment; its parts are opened once."""
 
 
 class WorkflowDesignEnv(gym.Env[str, str]):
@@ -154,13 +157,15 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         """
         return finish(self.ato_show(workflow, evaluation))
 
-    async def ato_show(self, workflow: str, evaluation: Evaluation) -> tuple[tuple[Item, ...], Evaluation]:
-        """`to_show`, awaited."""
+    async def ato_show(
+        self, workflow: str, evaluation: Evaluation, draw: int | None = None
+    ) -> tuple[tuple[Item, ...], Evaluation]:
+        """`to_show`, awaited; on another draw than the episode's, if one is given."""
         items = self.split.feedback
         if not items:
             return self.split.validation, evaluation
         try:
-            measuring = self._trials.measurer.measure([workflow], "feedback", self._episode)
+            measuring = self._trials.measurer.measure([workflow], "feedback", self._on_draw(draw))
             measured = (await on_shared_loop(measuring))[0]
         except (ExecutorUnavailable, BudgetExceeded) as error:
             gym.logger.warn(f"no failures are shown: {error}")
@@ -213,7 +218,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         cases = await self._failure_cases(seeds[start].source, measured[start])
         await in_thread(self.sandbox.report)  # starts the sandbox, if nothing had to be measured
         self._state = DesignState(
-            card=self._card(),
+            card=self.card,
             turn=0,
             workflow=seeds[start].source,
             accuracy=measured[start].accuracy,
@@ -452,9 +457,26 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         return self._open()
 
     def _open(self) -> CandidateTrials:
-        if self._opened is None:
-            self._opened = self._parts.make_trials()
-        return self._opened
+        trials = self._opened
+        if trials is None:
+            with _opening:
+                trials = self._opened = self._opened or self._parts.make_trials()
+        return trials
+
+    async def atry_workflow(self, source: str, draw: int | None = None) -> Trial:
+        """Run the self-test on one item, unless `self_test` is off, and then validation; no action, no reward.
+
+        Args:
+            source: Python source that defines `solver`.
+            draw: which draw of the executor's randomness; the episode's if None.
+
+        Returns:
+            The validation results, or why there are none. Nothing that the workflow or the executor does raises.
+        """
+        trials = await in_thread(self._open)
+        return await on_shared_loop(
+            trials.measurer.try_workflow(source, self.config.self_test, self._on_draw(draw), must_ask=trials.must_ask)
+        )
 
     async def _measure(self, sources: Sequence[str], part: Part, draw: int | None) -> list[Evaluation]:
         await in_thread(self._open)
@@ -502,7 +524,9 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             self._shown.update(result.item_id for result in failed)
         return cases
 
-    def _card(self) -> TaskCard:
+    @property
+    def card(self) -> TaskCard:
+        """What is known of the task before the first turn; loads the data at first use."""
         benchmark, first = self.benchmark, self.split.validation[0]
         return TaskCard(
             benchmark=benchmark.name,

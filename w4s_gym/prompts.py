@@ -104,7 +104,8 @@ def render_text(messages: list[Message]) -> str:
     return "\n\n".join(f"[{m['role']}]\n{m['content']}" for m in messages)
 
 
-def _system(card: TaskCard) -> str:
+def task_text(card: TaskCard) -> str:
+    """Describe the task and the agent that workflows call."""
     api = _API.format(
         entry=" (or `solver(agent, task, entry_point)`)" if card.is_code else "",
         code_api=_CODE_API if card.is_code else "",
@@ -113,7 +114,13 @@ def _system(card: TaskCard) -> str:
     return (
         f"You design workflows: Python programs that call a fixed executor model, {card.executor}{simulated}, "
         "to solve a task.\n"
-        f"Task: {card.description}\nAnswer format: {card.answer_format}\n\n{api}\n\n"
+        f"Task: {card.description}\nAnswer format: {card.answer_format}\n\n{api}"
+    )
+
+
+def _system(card: TaskCard) -> str:
+    return (
+        f"{task_text(card)}\n\n"
         f"You have {card.max_turns} turns. Each workflow is measured on the same validation items. "
         f"The aim is the highest validation {card.metric}."
     )

@@ -1,8 +1,8 @@
 """Time a step of many environments that share one executor against a step of one.
 
 The executor answers after 0.2 s and takes 64 calls at once. A step goes through three waves: the self-test, the first
-items, which must not all time out, and the rest. What the calls alone need, wave by wave, is printed beside; what is left
-is the sandbox, a process for every item, and needs processors.
+items, which must not all time out, and the rest. What the calls alone need, wave by wave, is printed beside. The
+sandbox takes what is left: it runs a process for every item, which needs processors.
 
     python experiments/bench/vector.py
 """
