@@ -20,7 +20,7 @@ from w4s_gym.benchmark import Benchmark, Item, SeedWorkflow, benchmark_names, re
 from w4s_gym.registration import env_id, register_environments
 from w4s_gym.scorer import Scorer, make_scorer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Benchmark",
     "Item",
