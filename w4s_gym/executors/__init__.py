@@ -11,7 +11,7 @@ from w4s_gym.options import from_fields, refuse_unknown
 
 if TYPE_CHECKING:
     from w4s_gym.executors.batching import Endpoint
-    from w4s_gym.executors.cache import CacheMode
+    from w4s_gym.executors.cache import CacheMode, WhenFull
 
 _SCHEMES = ("sim", "openai", "local", "record", "replay")
 
@@ -26,7 +26,8 @@ def make_executor(spec: str, config: Mapping[str, Any] | None = None) -> Executo
             recorded as `record:<file>@<spec>`; or the recording played back as `replay:<file>`.
         config: plain JSON data. `cache_folder`: where replies of real models are stored (simulated ones repeat
             themselves anyway); `cache`: `off`, `read` (use stored replies) or `write` (use and store; the default if
-            there is a folder). All other keys are fields of `EndpointConfig` (openai) or `LocalConfig` (local).
+            there is a folder). `cache_full`: when replies cannot be stored any more, `stop` asking (the default) or
+            `go on` without. All other keys are fields of `EndpointConfig` (openai) or `LocalConfig` (local).
 
     Raises:
         UnknownExecutor: unknown scheme, profile or model.
@@ -56,6 +57,7 @@ def make_executor(spec: str, config: Mapping[str, Any] | None = None) -> Executo
     own = dict(config or {})
     folder = own.pop("cache_folder", None)
     mode = own.pop("cache", "write" if folder else "off")
+    when_full = own.pop("cache_full", "stop")
     if scheme == "sim":
         from w4s_gym.executors.sim import SimulatedExecutor
 
@@ -63,10 +65,10 @@ def make_executor(spec: str, config: Mapping[str, Any] | None = None) -> Executo
     if scheme == "openai":
         from w4s_gym.executors.openai_api import OpenAIExecutor
 
-        return _cached(OpenAIExecutor(spec, own), folder, mode)
+        return _cached(OpenAIExecutor(spec, own), folder, mode, when_full)
     from w4s_gym.executors.local import LocalExecutor
 
-    return _cached(LocalExecutor(spec, own), folder, mode)
+    return _cached(LocalExecutor(spec, own), folder, mode, when_full)
 
 
 def check_executor(spec: str, config: Mapping[str, Any] | None = None) -> None:
@@ -82,14 +84,14 @@ def check_executor(spec: str, config: Mapping[str, Any] | None = None) -> None:
             "expected 'sim:<profile>', 'openai:<model>', 'local:<name or gguf file>', 'record:<file>@<executor>' or "
             f"'replay:<file>'; got {spec!r}"
         )
-    own = {name: value for name, value in (config or {}).items() if name not in ("cache_folder", "cache")}
+    own = {name: value for name, value in (config or {}).items() if name not in ("cache_folder", "cache", "cache_full")}
     if scheme == "record":
         check_executor(rest.partition("@")[2], config)
     elif scheme == "sim":
         from w4s_gym.executors.simulation.profile import load_profile
 
         load_profile(rest)
-        refuse_unknown(own, (), f"executor config of {spec}", "fields besides cache_folder and cache")
+        refuse_unknown(own, (), f"executor config of {spec}", "fields besides cache_folder, cache and cache_full")
     elif scheme == "openai":
         from w4s_gym.executors.config import EndpointConfig
 
@@ -100,11 +102,11 @@ def check_executor(spec: str, config: Mapping[str, Any] | None = None) -> None:
         from_fields(LocalConfig(), own, "executor config")
 
 
-def _cached(endpoint: Endpoint, folder: str | None, mode: CacheMode) -> Executor:
+def _cached(endpoint: Endpoint, folder: str | None, mode: CacheMode, when_full: WhenFull) -> Executor:
     if mode == "off":
         return endpoint
     if folder is None:
         raise ConfigError(f"executor config: cache {mode!r} needs a cache_folder")
     from w4s_gym.executors.cache import CachedExecutor
 
-    return CachedExecutor(endpoint, folder, mode)
+    return CachedExecutor(endpoint, folder, mode, when_full)

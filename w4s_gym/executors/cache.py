@@ -5,25 +5,26 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import weakref
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import diskcache
-
 from w4s_gym.errors import ConfigError, ExecutorUnavailable
 from w4s_gym.executors.base import ChatReply, ChatRequest, Completion
 from w4s_gym.executors.batching import Endpoint, collect
-from w4s_gym.paths import user_path
+from w4s_gym.executors.reply_store import ReplyStore, StoreFull
 from w4s_gym.usage import Usage
+
+_log = logging.getLogger(__name__)
 
 CacheMode = Literal["off", "read", "write"]
 """`off`: not used. `read`: stored replies are used, new ones are not stored. `write`: used and stored."""
 
-_LOCK_SECONDS = 60.0
-_NO_LIMIT = 2**50
+WhenFull = Literal["stop", "go on"]
+"""What to do when replies can no longer be stored: ask nothing more, or go on without storing."""
 
 
 @dataclass(frozen=True)
@@ -102,34 +103,39 @@ class CachedExecutor:
 
     simulated = False
 
-    def __init__(self, inner: Endpoint, folder: str | Path, mode: CacheMode = "write") -> None:
+    def __init__(
+        self, inner: Endpoint, folder: str | Path, mode: CacheMode = "write", when_full: WhenFull = "stop"
+    ) -> None:
         """Wrap `inner`.
 
         Args:
             inner: executor that is asked for what is not stored.
             folder: the cache's folder; made if it does not exist.
             mode: `read` or `write`.
+            when_full: what to do when replies cannot be stored any more.
 
         Raises:
-            ConfigError: an unknown mode.
+            ConfigError: an unknown mode, or a folder that shall be written and cannot be.
         """
+        if when_full not in ("stop", "go on"):
+            raise ConfigError(f"expected cache_full 'stop' or 'go on'; got {when_full!r}")
         if mode not in ("read", "write"):
             raise ConfigError(f"expected cache mode 'off', 'read' or 'write'; got {mode!r}")
         self.name = inner.name
         self.inner = inner
-        self.folder = str(user_path(folder).resolve())
         self.stores = mode == "write"
         """Whether what is answered is kept."""
-        # Nothing is ever evicted: a resumed run relies on every entry.
-        self._disk = diskcache.Cache(
-            self.folder, timeout=_LOCK_SECONDS, size_limit=_NO_LIMIT, eviction_policy="none", statistics=False
-        )
+        self._when_full = when_full
+        self._full = ""
+        self._disk = ReplyStore(folder, writable=self.stores)
+        self.folder = self._disk.folder
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Answer one request; only samples that are not stored are asked for.
 
         Raises:
-            ExecutorUnavailable: `inner` could not answer; samples that it did answer are stored and charged.
+            ExecutorUnavailable: `inner` could not answer, and samples that it did answer are stored and charged; or
+                replies cannot be stored any more, so nothing is asked that would be paid again.
             RequestRefused: the endpoint refuses this request.
         """
         if not self.inner.repeats(request):
@@ -179,7 +185,7 @@ class CachedExecutor:
         tokens, dollars = self.inner.most(request)
         if dollars == 0.0:
             return tokens, dollars
-        missing = sum(self._key(request, i) not in self._disk for i in range(request.n))
+        missing = sum(not self._disk.has(self._key(request, i)) for i in range(request.n))
         return tokens, self.inner.most(replace(request, n=missing))[1] if missing else 0.0
 
     async def close(self) -> None:
@@ -203,10 +209,15 @@ class CachedExecutor:
                 paid = paid + sample.usage
 
         async def ask_and_store(part: ChatRequest) -> ChatReply:
+            if self._full and self._when_full == "stop":
+                raise ExecutorUnavailable(
+                    f"{self._full}. Nothing more is asked of {self.name}, since it would be paid again: make room, or "
+                    "set cache_full='go on' in the executor's config"
+                )
             reply = await self.inner.ask(part)
             samples = split_reply(reply)
             start = part.sample_index - request.sample_index
-            if self.stores:
+            if self.stores and not self._full:
                 await asyncio.to_thread(self._store, {self._key(part, j): s for j, s in enumerate(samples)})
             for j, sample in enumerate(samples):
                 wanted[start + j].set_result(sample)
@@ -222,12 +233,24 @@ class CachedExecutor:
 
     def _load(self, keys: list[str]) -> list[Sample | None]:
         texts = [self._disk.get(key) for key in keys]
-        return [None if text is None else Sample.from_json(text) for text in texts]
+        return [None if text is None else _sample(text) for text in texts]
 
     def _store(self, samples: Mapping[str, Sample]) -> None:
-        with self._disk.transact(retry=True):
-            for key, sample in samples.items():
-                self._disk.set(key, sample.to_json(), retry=True)
+        try:
+            self._disk.put({key: sample.to_json() for key, sample in samples.items()})
+        except StoreFull as error:
+            # What was paid is handed on all the same.
+            self._full = str(error)
+            goes_on = "; answers go on without being stored" if self._when_full == "go on" else ""
+            _log.error("%s%s", self._full, goes_on)
+
+
+def _sample(text: str) -> Sample | None:
+    """Read a stored sample; None if it was spoilt."""
+    try:
+        return Sample.from_json(text)
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _runs(indices: list[int]) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from w4s_gym.executors.keys import redact
 from w4s_gym.paths import user_path
 from w4s_gym.usage import Usage
 
+_log = logging.getLogger(__name__)
 _VERSION = 1
 _PROMPT_CHARS = 80
 
@@ -32,6 +34,7 @@ class RecordingExecutor:
         self.simulated = inner.simulated
         self.inner = inner
         self.path = user_path(path)
+        self._full = ""
         header = {"w4s_recording": _VERSION, "executor": inner.name, "simulated": inner.simulated}
         self._written: set[str] = set()
         if self.path.exists() and self.path.stat().st_size:
@@ -41,23 +44,34 @@ class RecordingExecutor:
             self._written = set(samples)
             self._end_last_line()
         else:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._append(header)
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._append(header)
+            except OSError as error:
+                raise ConfigError(
+                    f"expected a recording that can be written at {self.path}; got {error.strerror or error}"
+                ) from error
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Pass the request on, and record its samples.
 
         Raises:
-            ExecutorUnavailable: from the recorded executor.
+            ExecutorUnavailable: from the recorded executor; or the recording can no longer be written.
             RequestRefused: from the recorded executor.
         """
+        if self._full:
+            raise ExecutorUnavailable(f"{self._full}. Nothing more is asked of {self.name}: make room and go on")
         reply = await self.inner.complete(request)
         for offset, sample in enumerate(split_reply(reply)):
             key = sample_key(self.name, request, request.sample_index + offset)
             if key not in self._written:
                 self._written.add(key)
                 messages = [dict(m) for m in request.messages]
-                self._append({"key": key, "messages": messages, "sample": json.loads(sample.to_json())})
+                try:
+                    self._append({"key": key, "messages": messages, "sample": json.loads(sample.to_json())})
+                except OSError as error:  # what was paid is handed on all the same
+                    self._full = f"the recording {self.path} cannot be written: {error.strerror or error}"
+                    _log.error(self._full)
         return reply
 
     def most(self, request: ChatRequest) -> tuple[int, float | None]:
@@ -72,7 +86,9 @@ class RecordingExecutor:
         data = (redact(json.dumps(line, ensure_ascii=False)) + "\n").encode()
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(descriptor, data)  # one write: lines of several processes do not mix
+            written = os.write(descriptor, data)  # one write: lines of several processes do not mix
+            if written < len(data):
+                os.write(descriptor, data[written:])  # says why there was no room for all of it
         finally:
             os.close(descriptor)
 
@@ -128,7 +144,7 @@ class ReplayExecutor:
 
 def _load(path: Path) -> tuple[dict[str, Any], dict[str, Sample]]:
     """Read a recording; a last line that a killed process left unfinished is skipped."""
-    lines = path.read_text(encoding="utf-8").split("\n")  # splitlines() would also split inside of replies
+    lines = path.read_text(encoding="utf-8-sig").split("\n")  # splitlines() would also split inside of replies
     samples: dict[str, Sample] = {}
     header: dict[str, Any] = {}
     for number, line in enumerate(lines, 1):

@@ -143,7 +143,7 @@ def load_profile(name_or_path: str) -> Profile:
 @lru_cache(maxsize=32)
 def _load(path: Path, changed: int) -> Profile:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ConfigError(f"expected a JSON file in profile {path}; got: {error}") from error
     return profile_from_dict(data, str(path))
