@@ -86,7 +86,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     Raises:
         ValueError: a line is not a row; the message names the file and the line.
     """
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
             try:
                 values = json.loads(line)

@@ -33,7 +33,20 @@ FLOORS = (
     {"benchmark", "results", "json_reply", "reply_format"},
     {"sandbox", "options", "journal", "racing", "reward", "models"},
     {"errors"},
-    {"usage", "messages", "roles", "paths", "quoting", "shares", "cache_folder", "checksum", "normal_form", "_loop"},
+    {
+        "usage",
+        "messages",
+        "roles",
+        "paths",
+        "terminal",
+        "open_files",
+        "quoting",
+        "shares",
+        "cache_folder",
+        "checksum",
+        "normal_form",
+        "_loop",
+    },
 )
 """From the top: a module may import those of lower floors, and of its own as long as that closes no circle."""
 

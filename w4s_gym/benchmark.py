@@ -154,6 +154,12 @@ class Benchmark:
     """True when the owners ask that questions are never published: texts of items must not be written to logs,
     journals or reports."""
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle and copy a registered benchmark by its name: it holds functions."""
+        if self.name in _REGISTRY and get_benchmark(self.name) is self:
+            return get_benchmark, (self.name,)
+        return super().__reduce_ex__(protocol)
+
     def check_options(self, given: Mapping[str, Any], others: Sequence[str] = ()) -> None:
         """Refuse options that `load` does not take, or whose values have another type than its annotations say.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import tyro
 
 from w4s_gym.sandbox.doctor import doctor
+from w4s_gym.terminal import tolerate_terminals
 
 COMMANDS: dict[str, Callable[..., int]] = {"doctor": doctor}
 """Name -> function; its parameters become options, its return value the exit code."""
@@ -15,4 +16,5 @@ COMMANDS: dict[str, Callable[..., int]] = {"doctor": doctor}
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the subcommand that the arguments name (default: those of the process)."""
+    tolerate_terminals()
     sys.exit(tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="w4s-gym", args=args))

@@ -211,7 +211,7 @@ def _parse(path: Path, file: DataFile) -> Iterator[Row]:
     try:
         packed = path.read_bytes()
         raw = gzip.decompress(packed) if packed[:2] == b"\x1f\x8b" else packed
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8-sig")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataCorrupt(f"{path}: the packed file is cut off or damaged ({error}); rows cannot be read.") from error
     except UnicodeDecodeError as error:
@@ -318,5 +318,5 @@ def published_ids(benchmark: str) -> tuple[list[Any], list[Any]]:
             f"{benchmark}: expected the published split lists in {DATA_DIR_VARIABLE}/splits/aflow_w4s_splits.json; "
             f"{DATA_DIR_VARIABLE} is {folder or 'not set'}. Provide the file, or use the seeded split."
         )
-    lists = json.loads(path.read_text(encoding="utf-8"))[benchmark]
+    lists = json.loads(path.read_text(encoding="utf-8-sig"))[benchmark]
     return list(lists["validate"]), list(lists["test"])

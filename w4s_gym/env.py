@@ -26,7 +26,7 @@ from w4s_gym.measure import Part, Trial
 from w4s_gym.messages import Message
 from w4s_gym.options import from_fields
 from w4s_gym.parts import Parts
-from w4s_gym.prompts import feedback_message, opening_messages, render_text
+from w4s_gym.prompts import feedback_message, observation, opening_messages
 from w4s_gym.racing import Race, Saving
 from w4s_gym.render import render_episode
 from w4s_gym.results import Candidate, Evaluation
@@ -34,6 +34,7 @@ from w4s_gym.sandbox import Sandbox
 from w4s_gym.spaces import UnicodeText
 from w4s_gym.splits import Split
 from w4s_gym.state import Attempt, DesignState, FailureCase, TaskCard, after
+from w4s_gym.terminal import print_tolerantly
 
 Transition = tuple[str, float, bool, bool, dict[str, Any]]
 Repair = Callable[[list[list[Message]]], Sequence[str]]
@@ -242,7 +243,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         )
         if self.render_mode == "human":
             self.render()
-        return render_text(self.messages), self._info(None)
+        return observation(self.messages), self._info(None)
 
     def step(self, action: str) -> Transition:
         """Try one action; see the class for what happens when its workflow fails."""
@@ -261,8 +262,12 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         text = render_episode(self.state, self.split.hash)
         if self.render_mode == "ansi":
             return text
-        print(text, flush=True)
+        print_tolerantly(text)
         return None
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._parts.check_copy()
+        return self.__dict__
 
     def close(self) -> None:
         """Close executor, sandbox and journal; may be called twice. A later `reset` opens them again.
@@ -379,7 +384,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             )
             if self.render_mode == "human":
                 self.render()
-        return render_text(self.messages), float(candidate.reward or 0.0), terminated, truncated, self._info(candidate)
+        return observation(self.messages), float(candidate.reward or 0.0), terminated, truncated, self._info(candidate)
 
     def step_best_of(
         self, actions: Sequence[str], repair: Repair | None = None

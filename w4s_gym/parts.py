@@ -22,6 +22,8 @@ from w4s_gym.remembered import Remembered, remembered
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.splits import Split, make_split
 
+_OPENED = ("executor", "sandbox", "evaluator", "_journal")
+
 
 class Parts:
     """Opened one by one at first use, closed together; then they can be opened again."""
@@ -57,6 +59,24 @@ class Parts:
         self._benchmark_options = benchmark_options
         self._executor = executor
         self._config = config
+
+    def __getstate__(self) -> dict[str, Any]:
+        self.check_copy()
+        return self.__dict__
+
+    def check_copy(self) -> None:
+        """Refuse to be copied or pickled while something is open: processes and connections cannot be.
+
+        Raises:
+            TypeError: something is open.
+        """
+        opened = sorted(name for name in self.__dict__ if name in _OPENED)
+        if opened:
+            raise TypeError(
+                f"an environment in use cannot be copied or pickled: it holds processes ({', '.join(opened)}): "
+                "call close() first (a later reset opens them again), make another one with gym.make(env.spec), or try "
+                "actions without advancing with evaluate_candidates"
+            )
 
     @property
     def executor_name(self) -> str:
@@ -144,5 +164,5 @@ class Parts:
             run_sync(self.executor.close())
         if opened.get("_journal") is not None:
             opened["_journal"].close()
-        for name in ("executor", "sandbox", "evaluator", "_journal"):
+        for name in _OPENED:
             opened.pop(name, None)

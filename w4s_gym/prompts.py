@@ -11,6 +11,7 @@ from w4s_gym.messages import Message
 from w4s_gym.quoting import one_line
 from w4s_gym.sandbox.inside.fences import fenced
 from w4s_gym.sandbox.types import ErrorReport
+from w4s_gym.spaces import MAX_TEXT
 from w4s_gym.state import Attempt, DesignState, TaskCard
 
 ERROR_CHARS = 800
@@ -102,6 +103,16 @@ def repair_message(error: ErrorReport, repairs_left: int, style: PromptStyle) ->
 def render_text(messages: list[Message]) -> str:
     """One text of all messages: the observation."""
     return "\n\n".join(f"[{m['role']}]\n{m['content']}" for m in messages)
+
+
+def observation(messages: list[Message]) -> str:
+    """The observation: `render_text`, without its middle where it would be longer than its space allows."""
+    text = render_text(messages)
+    if len(text) <= MAX_TEXT:
+        return text
+    note = f"\n\n[... {len(text) - MAX_TEXT:,} characters and more are left out ...]\n\n"
+    half = (MAX_TEXT - len(note)) // 2
+    return f"{text[:half]}{note}{text[-half:]}"
 
 
 def task_text(card: TaskCard) -> str:

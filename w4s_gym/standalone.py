@@ -85,7 +85,7 @@ def main(file: str, env: str, executor: str, arguments: Sequence[str] | None = N
     try:
         item, benchmark = _find_item(options.question, options.entry_point, env, options.executor)
         answer, usage = answer_question(
-            user_path(file).read_text(encoding="utf-8"),
+            user_path(file).read_text(encoding="utf-8-sig"),
             item,
             options.executor,
             executor_config=json_object("--executor-config", options.executor_config),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from w4s_gym.cache_folder import cache_root
+from w4s_gym.cache_folder import cache_root, writable_cache_root
 
 
 def make_once(name: str, build: Callable[[Path], object]) -> Path:
@@ -22,11 +22,11 @@ def make_once(name: str, build: Callable[[Path], object]) -> Path:
         name: name of the folder; it must change with everything the contents depend on.
         build: writes the contents into an empty folder.
     """
-    root = cache_root()
-    folder = root / name
+    folder = cache_root() / name
     if folder.exists():
         return folder
-    root.mkdir(parents=True, exist_ok=True)
+    root = writable_cache_root()
+    folder = root / name
     with FileLock(root / f"{name}.lock"):
         if not folder.exists():
             for stale in root.glob(f"{name}-*"):  # of a process that was killed: the lock says that nobody builds

@@ -22,6 +22,7 @@ from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.config_file import read_config
 from w4s_gym.study.cost import plan
 from w4s_gym.study.runner import check, create_folder, run_study
+from w4s_gym.terminal import tolerate_terminals
 
 Config = TypeVar("Config")
 C = TypeVar("C", bound=CompareConfig)
@@ -29,6 +30,7 @@ C = TypeVar("C", bound=CompareConfig)
 
 def parse(kind: type[Config], description: str | None, default: Config | None = None) -> Config:
     """Read the command line; `default` replaces the defaults of `kind`, and `--config <YAML file>` in front both."""
+    tolerate_terminals()
     arguments = expand_arguments(sys.argv[1:])
     try:
         if arguments[:1] == ["--config"]:

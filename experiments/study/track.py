@@ -10,6 +10,8 @@ from typing import Any
 
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
+from w4s_gym.quoting import one_line
+from w4s_gym.study.board import console
 from w4s_gym.study.results import Results
 from w4s_gym.study.table import Table
 
@@ -17,7 +19,7 @@ from w4s_gym.study.table import Table
 def track(results: Results, tables: Sequence[Table], folder: Path, workflow: Path) -> str:
     """Log configuration, curves, tables, plots and the best workflow.
 
-    Without a key the run is written to `<folder>/wandb` and nothing is sent; `wandb sync` sends it later.
+    Without a key or a network the run is written to `<folder>/wandb` and nothing is sent; `wandb sync` sends it later.
 
     Returns:
         Where the run is.
@@ -54,16 +56,27 @@ def _start(folder: Path, name: str, config: dict[str, Any], simulated: bool, gro
     except ImportError as error:
         raise ConfigError("expected wandb for --track; install it with `pip install w4s-gym[wandb]`") from error
     online = _has_key() and os.environ.get("WANDB_MODE") not in ("offline", "disabled")
-    run = wandb.init(
-        project="w4s-gym",
-        name=name,
-        group=group,
-        dir=str(folder),
-        mode=None if "WANDB_MODE" in os.environ else "online" if online else "offline",
-        config=config,
-        tags=["simulated"] if simulated else [],
-        reinit="finish_previous",
-    )
+
+    def start(mode: str | None) -> Any:
+        return wandb.init(
+            project="w4s-gym",
+            name=name,
+            group=group,
+            dir=str(folder),
+            mode=mode,
+            config=config,
+            tags=["simulated"] if simulated else [],
+            reinit="finish_previous",
+        )
+
+    try:
+        run = start(None if "WANDB_MODE" in os.environ else "online" if online else "offline")
+    except Exception as error:  # of many kinds: no network, a refused key, a server that is down
+        # The run is complete: nothing of it is lost for want of a server.
+        console.print(
+            f"wandb cannot be reached ({one_line(str(error), 200)}); logged offline, send it with `wandb sync`"
+        )
+        online, run = False, start("offline")
     return run, run.url if online and run.url else str(run.dir)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 import weakref
@@ -11,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from w4s_gym.errors import SandboxUnavailable
+from w4s_gym.open_files import room_for_files
 from w4s_gym.sandbox import bubblewrap
 from w4s_gym.sandbox.child import Child, Ending, Slot
 from w4s_gym.sandbox.code_tests import run_pair
@@ -32,6 +34,10 @@ from w4s_gym.shares import Shares, current_sharer
 
 CHECK_LIMITS = Limits(cpu_seconds=2.0, wall_seconds=10.0, absolute_seconds=20.0, memory_mb=512)
 """Limits of `check_workflow`."""
+
+_log = logging.getLogger(__name__)
+_FILES_EACH = 4
+"""Most open files of a workflow: its channel and one to be handed over, and those of its call to an endpoint."""
 
 ATTEMPTS = 3
 """Tries of a run whose zygote was lost before it had an effect outside."""
@@ -200,10 +206,21 @@ class Sandbox:
             if self._loop is not None and not self._loop.is_closed() and any(z.active for z in self._zygotes):
                 raise RuntimeError("a sandbox can be used from one event loop at a time")
             self._loop = loop
-            slots, places = self._config.running_slots, self._config.max_workflows
+            slots, places = self._config.running_slots, self._places_for_files()
             self._running = Shares(slots)
             self._workflows = Shares(places, keep_free=True)
             self._programs = Shares(max(slots, places // 4), keep_free=True)
+
+    def _places_for_files(self) -> int:
+        """How many workflows may exist at once: as configured, or fewer where the limit of open files is low."""
+        room = room_for_files() // _FILES_EACH
+        if room < 1:
+            raise SandboxUnavailable(
+                "this process may open too few files: raise the limit (`ulimit -n 4096` in the shell that starts it)"
+            )
+        if room < self._config.max_workflows:
+            _log.warning("only %d workflows at once: few files may be opened (see `ulimit -n`)", room)
+        return min(room, self._config.max_workflows)
 
     async def _ready(self, all_modules: bool) -> ZygoteProcess:
         """Return a zygote that serves the running loop."""
