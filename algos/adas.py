@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from w4s_gym.action import parse_action
+from w4s_gym.algos import checkpoint
 from w4s_gym.algos.base import Algorithm, Batch
 from w4s_gym.algos.policies.base import Policy, Sample
 from w4s_gym.algos.search import answer_kind, compact_request, first_error, labelled_line, ran, search_row
@@ -149,16 +150,17 @@ class Adas(Algorithm):
 
     def save(self, folder: Path) -> None:
         """Write the archive."""
-        folder.mkdir(parents=True, exist_ok=True)
         state = {
             "generation": self.generation,
             "seed": self._seed,
             "archive": [asdict(design) for design in self.archive],
         }
-        (folder / "adas.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+        with checkpoint.saving(folder) as scratch:
+            (scratch / "adas.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
 
     def load(self, folder: Path) -> None:
         """Read the archive; the next `collect` goes on with the next generation."""
+        checkpoint.settle(folder)
         state = json.loads((folder / "adas.json").read_text(encoding="utf-8"))
         self.generation, self._seed = state["generation"], state["seed"]
         self.archive = [Design(**design) for design in state["archive"]]

@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 
 from w4s_gym.action import ParsedAction, parse_action
+from w4s_gym.algos import checkpoint
 from w4s_gym.algos.aflow_operators import DESCRIPTION, with_operators, without_operators
 from w4s_gym.algos.base import Algorithm, Batch
 from w4s_gym.algos.policies.base import Policy
@@ -159,13 +160,14 @@ class AFlow(Algorithm):
 
     def save(self, folder: Path) -> None:
         """Write the tree."""
-        folder.mkdir(parents=True, exist_ok=True)
         nodes = [asdict(node) for node in self.nodes]
         state = {"rounds": self.rounds, "seed": self._seed, "top": self._top, "nodes": nodes}
-        (folder / "aflow.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+        with checkpoint.saving(folder) as scratch:
+            (scratch / "aflow.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
 
     def load(self, folder: Path) -> None:
         """Read the tree; the next `collect` goes on with the next round."""
+        checkpoint.settle(folder)
         state = json.loads((folder / "aflow.json").read_text(encoding="utf-8"))
         self.rounds, self._seed, self._top = state["rounds"], state["seed"], state["top"]
         self.nodes = [

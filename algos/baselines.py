@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from w4s_gym.algos import checkpoint
 from w4s_gym.algos.base import Algorithm, Batch
 from w4s_gym.algos.random_edits import random_edit
 from w4s_gym.algos.search import answer_kind
@@ -44,17 +45,18 @@ class _Baseline(Algorithm):
 
     def save(self, folder: Path) -> None:
         """Write the best workflow and where the search is."""
-        folder.mkdir(parents=True, exist_ok=True)
         state = {
             "workflow": self.best.workflow,
             "accuracy": self.best.accuracy,
             "seed": self._seed,
             "iteration": self._iteration,
         }
-        (folder / f"{self.name}.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+        with checkpoint.saving(folder) as scratch:
+            (scratch / f"{self.name}.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote."""
+        checkpoint.settle(folder)
         state = json.loads((folder / f"{self.name}.json").read_text(encoding="utf-8"))
         self.best = Found(state["workflow"], state["accuracy"])
         self._seed, self._iteration = state["seed"], state["iteration"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from w4s_gym.algos import checkpoint
 from w4s_gym.algos.base import Algorithm, Batch
 from w4s_gym.algos.policies.base import Policy, write_candidates
 from w4s_gym.algos.seeding import derive_seed
@@ -103,17 +104,26 @@ class BestOfM(Algorithm):
         )
 
     def save(self, folder: Path) -> None:
-        """Write how far the run is."""
-        folder.mkdir(parents=True, exist_ok=True)
-        state = {"name": self.name, **self.progress.__dict__}
-        (folder / "progress.json").write_text(json.dumps(state), encoding="utf-8")
+        """Write everything that `load` needs, as one: a process that is killed meanwhile leaves the state before."""
+        with checkpoint.saving(folder) as scratch:
+            self._write(scratch)
 
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote.
+        """Read what `save` wrote; the run goes on as if it had not stopped.
 
         Raises:
             ConfigError: the folder holds the state of another algorithm, or none.
         """
+        checkpoint.settle(folder)
+        self._read(folder)
+
+    def _write(self, folder: Path) -> None:
+        """Write the parts of the state: here how far the run is."""
+        state = {"name": self.name, **self.progress.__dict__}
+        (folder / "progress.json").write_text(json.dumps(state), encoding="utf-8")
+
+    def _read(self, folder: Path) -> None:
+        """Read what `_write` wrote."""
         file = folder / "progress.json"
         if not file.exists():
             raise ConfigError(f"expected the saved state of {self.name}; there is no file {file}")

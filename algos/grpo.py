@@ -90,39 +90,46 @@ class GRPO(BestOfM):
         """Take `epochs` steps on the groups of the batch.
 
         Returns:
-            `loss`, `rows` (trained on), `rows_too_long`, `rows_masked` (could not be measured), and `flat_groups`, the
-            share of groups without a gradient because all candidates earned the same.
+            `loss`, `rows` (trained on), `rows_too_long`, `rows_empty` (cut off before their first token), `rows_masked`
+            (could not be measured), and `flat_groups`, the share of groups without a gradient because all candidates
+            earned the same.
         """
-        groups = _groups(batch.rows, self.config.candidates)
+        attempts = _groups(batch.rows, self.config.candidates)
+        # A text without a token has no gradient, and is left out of its group as what could not be measured is.
+        groups = [[row if self._target(row) else replace(row, reward=None) for row in group] for group in attempts]
         fitting = [group for group in groups if all(self._length(row) <= self.config.max_tokens for row in group)]
+        empty = sum(not self._target(row) for group in fitting for row in group)
         figures = {
-            "rows": float(sum(len(group) for group in fitting)),
+            "rows": float(sum(len(group) for group in fitting) - empty),
+            "rows_empty": float(empty),
             "rows_too_long": float(sum(len(group) for group in groups) - sum(len(group) for group in fitting)),
             "rows_masked": float(sum(row.reward is None for row in batch.rows)),
-            "flat_groups": sum(len({row.reward for row in group}) == 1 for group in groups) / max(1, len(groups)),
+            "flat_groups": sum(len({r.reward for r in g} - {None}) < 2 for g in groups) / max(1, len(groups)),
         }
-        if not fitting:
+        if all(row.reward is None for group in fitting for row in group):
             return {"loss": 0.0, **figures}
         with _quiet():
             loss = self._make_trainer(fitting).train().training_loss
         self.progress = replace(self.progress, updates=self.progress.updates + 1)
         return {"loss": float(loss), **figures}
 
-    def save(self, folder: Path) -> None:
-        """Write weights, optimizer and progress."""
-        super().save(folder)
+    def _write(self, folder: Path) -> None:
+        """Write progress, weights and optimizer."""
+        super()._write(folder)
         self._trained.save(folder / "policy")
         torch.save(self._optimizer.state_dict(), folder / "optimizer.pt")
 
-    def load(self, folder: Path) -> None:
-        """Read what `save` wrote; the run goes on as if it had not stopped."""
-        super().load(folder)
+    def _read(self, folder: Path) -> None:
+        """Read what `_write` wrote."""
+        super()._read(folder)
         self._trained.load(folder / "policy")
         self._optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))
 
     def _length(self, row: Row) -> int:
-        codec = self._trained.codec
-        return len(codec.prompt(row.messages)) + len(codec.target(row.action, row.truncated))
+        return len(self._trained.codec.prompt(row.messages)) + len(self._target(row))
+
+    def _target(self, row: Row) -> list[int]:
+        return self._trained.codec.target(row.action, row.truncated)
 
     def _make_trainer(self, groups: Sequence[Sequence[Row]]) -> Any:
         """Make a trainer whose rollouts are the recorded ones; weights and optimizer outlive it."""
@@ -140,7 +147,7 @@ class GRPO(BestOfM):
                 raise RuntimeError("trl asked for completions of other prompts than the recorded ones; pin its version")
             return {
                 "prompt_ids": [codec.prompt(row.messages) for row in rows],
-                "completion_ids": [codec.target(row.action, row.truncated) for row in rows],
+                "completion_ids": [self._target(row) or [codec.end_token] for row in rows],  # trl takes no empty one
                 "logprobs": None,
                 "earned": [row.reward for row in rows],
             }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from w4s_gym.algos import checkpoint
 from w4s_gym.algos.base import Algorithm, Batch
 from w4s_gym.algos.policies.base import Policy
 from w4s_gym.env import WorkflowDesignEnv
@@ -41,10 +42,11 @@ class HillClimber(Algorithm):
 
     def save(self, folder: Path) -> None:
         """Write the best workflow."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "hill_climber.json").write_text(json.dumps([self.steps, *self.best]))
+        with checkpoint.saving(folder) as scratch:
+            (scratch / "hill_climber.json").write_text(json.dumps([self.steps, *self.best]))
 
     def load(self, folder: Path) -> None:
         """Read the best workflow; the climb goes on from a fresh episode."""
+        checkpoint.settle(folder)
         _, workflow, accuracy = json.loads((folder / "hill_climber.json").read_text())
         self.steps, self.best = 0, (workflow, accuracy)

@@ -184,13 +184,19 @@ class RLAO(BestOfM):
         """Pass `epochs` times over weighted texts; `seed` fixes the order of the batches.
 
         Returns:
-            Figures: `loss` (mean over steps), `steps`, `rows` (trained on), `rows_too_long` (left out), `rows_passed`
-            (rows over all passes; with `thin` fewer than `rows` x `epochs`), `tokens` (prompt and target tokens of
-            those), `tokens_computed` (what went through the model: padding too, and what packed rows share once).
+            Figures: `loss` (mean over steps), `steps`, `rows` (trained on), `rows_too_long` and `rows_empty` (left out;
+            empty is a text that was cut off before its first token), `rows_passed` (rows over all passes; with `thin`
+            fewer than `rows` x `epochs`), `tokens` (prompt and target tokens of those), `tokens_computed` (what went
+            through the model: padding too, and what packed rows share once).
         """
         encoded = [self.regression.codec.encode(text) for text in texts]
-        rows = [row for row in encoded if row.length <= self.config.max_tokens]
-        figures = {"rows": float(len(rows)), "rows_too_long": float(len(encoded) - len(rows))}
+        written = [row for row in encoded if row.target]
+        rows = [row for row in written if row.length <= self.config.max_tokens]
+        figures = {
+            "rows": float(len(rows)),
+            "rows_too_long": float(len(written) - len(rows)),
+            "rows_empty": float(len(encoded) - len(written)),
+        }
         if not any(row.weight for row in rows):
             return {"loss": 0.0, "steps": 0.0, "rows_passed": 0.0, "tokens": 0.0, "tokens_computed": 0.0, **figures}
         rows = with_mean_weight_1(rows)
@@ -227,18 +233,16 @@ class RLAO(BestOfM):
         """Factor of the learning rate of the next step."""
         return min(1.0, (self.regression.steps + 1) / max(1, self.config.warmup_steps))
 
-    def save(self, folder: Path) -> None:
-        """Write weights, optimizer, earlier rows and progress."""
-        super().save(folder)
+    def _write(self, folder: Path) -> None:
+        """Write progress, weights, optimizer and earlier rows."""
+        super()._write(folder)
         self._trained.save(folder / "policy")
         self.regression.save(folder / "optimizer.pt")
-        file = folder / "earlier.jsonl"
-        file.unlink(missing_ok=True)
-        write_rows(file, self._earlier)
+        write_rows(folder / "earlier.jsonl", self._earlier)
 
-    def load(self, folder: Path) -> None:
-        """Read what `save` wrote; the run goes on as if it had not stopped."""
-        super().load(folder)
+    def _read(self, folder: Path) -> None:
+        """Read what `_write` wrote."""
+        super()._read(folder)
         self._trained.load(folder / "policy")
         self.regression.load(folder / "optimizer.pt")
         self._earlier = list(read_rows(folder / "earlier.jsonl"))

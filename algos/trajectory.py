@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from w4s_gym.jsonl import mend_end, whole_lines
 from w4s_gym.messages import Message
 from w4s_gym.reward import NEW_BEST, RewardKind
 
@@ -74,6 +75,7 @@ class Row:
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Append rows to a JSONL file, one flushed line each."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    mend_end(path, unbroken=True)
     with path.open("a", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
@@ -81,17 +83,16 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Read what `write_rows` wrote.
+    """Read what `write_rows` wrote; a torn last line is dropped with a warning.
 
     Raises:
         ValueError: a line is not a row; the message names the file and the line.
     """
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                values = json.loads(line)
-                if not isinstance(values, dict):
-                    raise ValueError(f"expected a JSON object, got {line.strip()[:80]!r}")
-                yield Row.from_fields(values)
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number}: not a trajectory row: {error}") from error
+    for number, line in whole_lines(path, unbroken=True):
+        try:
+            values = json.loads(line)
+            if not isinstance(values, dict):
+                raise ValueError(f"expected a JSON object, got {line.decode().strip()[:80]!r}")
+            yield Row.from_fields(values)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: not a trajectory row: {error}") from error

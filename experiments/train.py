@@ -19,13 +19,14 @@ from typing import Literal
 import gymnasium as gym
 
 import w4s_gym  # noqa: F401  (registers the environments)
-from w4s_gym.algos import earlier_options, make_policy
+from w4s_gym.algos import checkpoint, earlier_options, make_policy
 from w4s_gym.algos.base import Batch
 from w4s_gym.algos.best_of_m import BestOfM
 from w4s_gym.algos.policies.base import Policy
 from w4s_gym.algos.trajectory import Row, read_rows
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import ConfigError, W4SError
+from w4s_gym.jsonl import mend_end
 from w4s_gym.study.command import parse
 from w4s_gym.study.config import Options
 from w4s_gym.study.designers import Setup, find_designer
@@ -97,18 +98,20 @@ def train_online(config: TrainConfig) -> None:
     policy = config.make_policy()
     algorithm = config.make_algorithm(policy)
     state = config.out / "state"
+    checkpoint.settle(state)
     if (state / "progress.json").exists():
         algorithm.load(state)
         print(f"going on after iteration {algorithm.progress.iterations}")
+    _set_unsaved_aside(config.out, algorithm)
     env = config.make_env(policy)
     try:
         for number in range(algorithm.progress.iterations, config.iterations):
             iteration = iterate(algorithm, env, config.seed, number, config.out / "rows.jsonl")
-            algorithm.save(state)
             figures = {"best": iteration.batch.best_accuracy, **iteration.figures}
             record = {"iteration": number, "calls": env.ledger.usage.calls, **figures}
             with (config.out / "curve.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
+            algorithm.save(state)  # last: what stands in the files above without it is dropped when the run goes on
             told = [key for key in ("reward", "accuracy", "runnable", "best", "loss") if key in figures]
             simulated = " (simulated)" if env.state.card.simulated else ""
             shown = " ".join(f"{key} {figures[key]:.3g}" for key in told)
@@ -116,6 +119,22 @@ def train_online(config: TrainConfig) -> None:
     finally:
         env.close()
     print(f"best workflow, validation {algorithm.progress.best_accuracy:.3f}:\n{algorithm.progress.best_workflow}")
+
+
+def _set_unsaved_aside(out: Path, algorithm: BestOfM) -> None:
+    """Set aside what was written down of an iteration whose state was not saved: it will be played again."""
+    played = algorithm.progress.iterations * algorithm.config.episodes
+
+    def lost_row(line: bytes) -> bool:
+        row = json.loads(line)
+        return row["run"] == algorithm.run and row["episode"] >= played
+
+    def lost_point(line: bytes) -> bool:
+        return json.loads(line)["iteration"] >= algorithm.progress.iterations
+
+    for file, lost in ((out / "rows.jsonl", lost_row), (out / "curve.jsonl", lost_point)):
+        mend_end(file, unbroken=True)
+        checkpoint.set_aside(file, lost)
 
 
 def main() -> None:

@@ -44,6 +44,7 @@ FLOORS = (
         "shares",
         "cache_folder",
         "checksum",
+        "jsonl",
         "normal_form",
         "_loop",
     },

