@@ -16,6 +16,7 @@ from w4s_gym.roles import in_strict_order, without_system
 
 _log = logging.getLogger(__name__)
 _ANSWER = "Yes, it is 7."
+_UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 _OPENS, _CLOSES = "\ue0f0", "\ue0f1"
 """Characters for private use, around the number of a control token that is held back."""
 
@@ -72,6 +73,7 @@ class Codec:
         # The texts' own control tokens stay text: they are held back until the template has written its own.
         held = _as_it_is(messages)
         for message in held:
+            message["content"] = re.sub(f"[{_OPENS}{_CLOSES}]", _UNKNOWN, message["content"])
             for i, control in enumerate(present):
                 message["content"] = message["content"].replace(control, f"{_OPENS}{i}{_CLOSES}")
         tokens: list[int] = []

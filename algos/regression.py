@@ -19,7 +19,7 @@ import torch
 from w4s_gym.algos.codec import Codec, EncodedRow
 from w4s_gym.algos.packing import Tree
 from w4s_gym.algos.policies.devices import has_fast_bfloat16
-from w4s_gym.algos.tree_attention import TreeAttention, takes_logits_to_keep
+from w4s_gym.algos.tree_attention import TreeAttention, takes_logits_to_keep, takes_position_ids
 from w4s_gym.errors import ConfigError
 
 P = TypeVar("P", EncodedRow, Tree)
@@ -58,6 +58,7 @@ class Regression:
         self._device = self._parameters[0].device
         self._autocast = has_fast_bfloat16(self._device) if bfloat16 is None else bfloat16
         self._tail_logits = takes_logits_to_keep(model)
+        self._takes_positions = takes_position_ids(model)
         self._packed = TreeAttention(model) if packing else None
 
     @property
@@ -120,11 +121,12 @@ class Regression:
             labels[i, tail - len(row.target) :] = torch.tensor(row.target)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         options: dict[str, Any] = {"logits_to_keep": tail + 1} if self._tail_logits else {}
+        if self._takes_positions:
+            options["position_ids"] = positions.to(self._device)
         with self._precision():
             logits = self.model(
                 input_ids=ids.to(self._device),
                 attention_mask=mask.to(self._device),
-                position_ids=positions.to(self._device),
                 use_cache=False,
                 **options,
             ).logits

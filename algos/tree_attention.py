@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -127,8 +127,17 @@ class TreeAttention:
 
 def takes_logits_to_keep(model: Any) -> bool:
     """Whether the model can be told at which tokens logits are wanted; `model` may be wrapped by peft."""
+    return "logits_to_keep" in _parameters(model)
+
+
+def takes_position_ids(model: Any) -> bool:
+    """Whether the model can be told positions; recurrent models and those with ALiBi know none."""
+    return "position_ids" in _parameters(model)
+
+
+def _parameters(model: Any) -> Mapping[str, inspect.Parameter]:
     inner = model.get_base_model() if model.__class__.__module__.startswith("peft.") else model
-    return "logits_to_keep" in inspect.signature(inner.forward).parameters
+    return inspect.signature(inner.forward).parameters
 
 
 def _mask(ends: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +10,6 @@ from typing import Any, Literal
 
 import torch
 from transformers import (
-    AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
     LogitsProcessor,
@@ -21,20 +18,32 @@ from transformers import (
     TemperatureLogitsWarper,
     TopPLogitsWarper,
 )
-from transformers.utils import logging
 
 from w4s_gym.algos.codec import PLAIN_CHAT_TEMPLATE, Codec, end_of_turn
 from w4s_gym.algos.policies.base import Sample
 from w4s_gym.algos.policies.devices import pick_device, pick_dtype
 from w4s_gym.algos.policies.reply_form import STOP, ReplyForm, check_form, completed, first_words
+from w4s_gym.algos.policies.weights import (
+    ADAPTER_CONFIG,
+    base_of,
+    check_base,
+    copy_adapters,
+    copy_weights,
+    merged,
+    quiet_bars,
+    read_model,
+    weights_hash,
+    write_base,
+)
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.errors import ConfigError
 from w4s_gym.messages import Message
 from w4s_gym.paths import user_path
 from w4s_gym.prompts import PromptStyle
 
-_BASE_FILE = "base_model.json"
-"""Beside saved adapters: which weights they belong to."""
+_STATE_SPACE = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
+_BEHIND_KERNELS = ["conv1d", "out_proj"]
+"""Layers whose weights the kernels of state-space models read past any adapter, so that peft refuses them."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,8 @@ class HFPolicy:
         """Load a model and its tokenizer.
 
         Args:
-            source: name on the Hugging Face hub, or a folder.
+            source: name on the Hugging Face hub, or a folder; also one of saved adapters, which are taken up: as they
+                are with the `lora_rank` they were trained with, and merged into the weights with 0.
             name: name in tables (default: `hf:<source>`).
             config: options.
 
@@ -106,19 +116,17 @@ class HFPolicy:
         self.device = torch.device(pick_device(self.config.device))
         dtype = pick_dtype(self.config.dtype, self.device)
         place = str(user_path(source)) if str(source).startswith("~") else str(source)
-        bars = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
+        adapters = Path(place) if (Path(place) / ADAPTER_CONFIG).exists() else None
+        base_place = base_of(adapters) if adapters else place
         try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(place)
-            base = AutoModelForCausalLM.from_pretrained(place, dtype=dtype)
+            has_tokenizer = adapters is None or (adapters / "tokenizer_config.json").exists()
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(place if has_tokenizer else base_place)
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"expected a causal language model of transformers by name or folder; could not load {str(source)!r}: "
                 f"{error}"
             ) from error
-        finally:
-            if bars:
-                logging.enable_progress_bar()
+        base = read_model(base_place, dtype)
         if self.tokenizer.chat_template is None:
             warnings.warn(f"{self.name}: the tokenizer has no chat template; using `role:` lines", stacklevel=2)
             self.tokenizer.chat_template = PLAIN_CHAT_TEMPLATE
@@ -127,10 +135,17 @@ class HFPolicy:
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.codec = Codec(self.tokenizer, end_of_turn(self.tokenizer))
-        self.context: int = base.config.get_text_config().max_position_embeddings
+        self.context = _context(base.config.get_text_config())
+        """Most tokens that the model reads and writes; None if its architecture sets no limit."""
         self._ends = _end_tokens(base, {self.tokenizer.eos_token_id, self.codec.end_token})
-        self._base_hash = _weights_hash(base) if self.config.lora_rank else ""
-        self.model: Any = self._with_adapters(base).to(self.device)
+        self._base_hash = weights_hash(base) if self.config.lora_rank or adapters else ""
+        if adapters:
+            check_base(adapters, base_place, self._base_hash)
+        if adapters and not self.config.lora_rank:
+            base = merged(base, adapters)
+        self.model: Any = self._with_adapters(base, base_place).to(self.device)
+        if adapters and self.config.lora_rank:
+            copy_adapters(self.model, adapters)
         self.model.eval()
 
     def sample(self, conversations: Sequence[Sequence[Message]], m: int, seed: int) -> list[list[Sample]]:
@@ -157,9 +172,10 @@ class HFPolicy:
     def save(self, folder: Path) -> None:
         """Write weights (only the adapters of a LoRA policy) and tokenizer."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.model.save_pretrained(folder)
-        if self._base_hash:
-            (folder / _BASE_FILE).write_text(json.dumps({"name": self.name, "weights": self._base_hash}))
+        with quiet_bars():
+            self.model.save_pretrained(folder)
+        if self.config.lora_rank:
+            write_base(folder, self.name, self._base_hash)
         self.tokenizer.save_pretrained(folder)
 
     def load(self, folder: Path) -> None:
@@ -168,39 +184,18 @@ class HFPolicy:
         Raises:
             ConfigError: the folder holds no weights, or weights of another model.
         """
-        from safetensors.torch import load_file
-
-        file = folder / ("adapter_model.safetensors" if self.config.lora_rank else "model.safetensors")
-        if not file.exists():
-            raise ConfigError(f"expected weights that this policy saved; there is no file {file}")
-        if self._base_hash and (folder / _BASE_FILE).exists():
-            base = json.loads((folder / _BASE_FILE).read_text())
-            if base["weights"] != self._base_hash:
-                raise ConfigError(
-                    f"{file} holds adapters of another model: expected those of {self.name}, got those of "
-                    f"{base['name']}"
-                )
-        weights = load_file(file)
-        try:
-            if self.config.lora_rank:
-                from peft import set_peft_model_state_dict
-
-                result = set_peft_model_state_dict(self.model, weights)
-            else:
-                result = self.model.load_state_dict(weights, strict=False)
-                self.model.tie_weights()
-        except RuntimeError as error:  # of torch: shapes that do not fit
-            raise ConfigError(f"{file} holds weights of another model: {str(error)[:300]}") from error
-        unexpected = list(result.unexpected_keys)
-        if unexpected:
-            raise ConfigError(f"{file} holds weights of another model, for instance {unexpected[:3]}")
+        if self.config.lora_rank:
+            check_base(folder, self.name, self._base_hash)
+            copy_adapters(self.model, folder)
+        else:
+            copy_weights(self.model, folder)
 
     def _prompts(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
         """Tokens of the conversations; refuses those that leave no room to write."""
         begun = self.codec.target(first_words(self.config.reply_form), truncated=True)
         prompts = [[*self.codec.prompt(conversation), *begun] for conversation in conversations]
         for prompt in prompts:
-            if len(prompt) + self.config.max_new_tokens > self.context:
+            if self.context is not None and len(prompt) + self.config.max_new_tokens > self.context:
                 raise ConfigError(
                     f"{self.name}: a conversation of {len(prompt)} tokens and max_new_tokens="
                     f"{self.config.max_new_tokens} pass the model's context of {self.context}; lower max_new_tokens, "
@@ -208,23 +203,34 @@ class HFPolicy:
                 )
         return prompts
 
-    def _with_adapters(self, base: Any) -> Any:
+    def _with_adapters(self, base: Any, place: str) -> Any:
         if not self.config.lora_rank:
             return base
         from peft import LoraConfig, get_peft_model
 
         targets = self.config.lora_targets
+        everywhere = targets == "all-linear"
+        options = LoraConfig(
+            r=self.config.lora_rank,
+            lora_alpha=self.config.lora_alpha,
+            target_modules=targets if isinstance(targets, str) else list(targets),
+            exclude_modules=_BEHIND_KERNELS if everywhere and base.config.model_type in _STATE_SPACE else None,
+            task_type="CAUSAL_LM",
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # of the adapters' first weights
-            return get_peft_model(
-                base,
-                LoraConfig(
-                    r=self.config.lora_rank,
-                    lora_alpha=self.config.lora_alpha,
-                    target_modules=targets if isinstance(targets, str) else list(targets),
-                    task_type="CAUSAL_LM",
-                ),
-            )
+            try:
+                model: Any = get_peft_model(base, options)
+            except ValueError as error:
+                raise ConfigError(
+                    f"{self.name}: peft puts no adapters on lora_targets={targets!r}: {error}. Name layers that it can "
+                    "take, for instance lora_targets=('q_proj', 'v_proj'), or train all weights with lora_rank=0"
+                ) from error
+        # Saved adapters name their base, wherever they are opened from.
+        model.peft_config["default"].base_model_name_or_path = (
+            str(Path(place).resolve()) if Path(place).exists() else place
+        )
+        return model
 
     @torch.no_grad()
     def _generate(self, jobs: Sequence[tuple[list[int], int]]) -> list[Sample]:
@@ -284,14 +290,13 @@ class _GumbelNoise(LogitsProcessor):
         return scores - noise.log().to(scores)
 
 
-def _weights_hash(model: Any) -> str:
-    """Hash of some weights of each layer: tells base models apart, whatever their folder and precision."""
-    digest = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        digest.update(f"{name} {tuple(parameter.shape)}".encode())
-        some = parameter.detach().flatten()[:64].to("cpu", torch.bfloat16)
-        digest.update(some.view(torch.int16).numpy().tobytes())
-    return digest.hexdigest()
+def _context(config: Any) -> int | None:
+    """Most tokens of a sequence, by the names that families of models have for it; recurrent ones have none."""
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "n_ctx"):
+        value = getattr(config, name, None)
+        if isinstance(value, int):
+            return value
+    return None
 
 
 def _end_tokens(model: Any, ends: set[int]) -> list[int]:

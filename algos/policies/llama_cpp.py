@@ -63,7 +63,7 @@ class LlamaCppPolicy(ServedPolicy):
         settings = self._server.settings
         if context > settings.context or not self._served:
             power = max(_SMALLEST_CONTEXT, 1 << (context - 1).bit_length())
-            self._restart(replace(settings, context=min(power, self.context)))
+            self._restart(replace(settings, context=power if self.context is None else min(power, self.context)))
 
     def _send_adapters(self, version: str) -> None:
         target = Path(self._folder.name) / f"{version[:16]}.gguf"
