@@ -1,7 +1,9 @@
 """The command `train.py`, and the committed configurations of other meta-agents."""
 
 import json
+import shutil
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,3 +143,41 @@ def test_bad_configurations_are_refused(tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit) as ended:
             call(monkeypatch, train, *arguments)
         assert message in f"{ended.value}{capsys.readouterr().err}"
+
+
+@pytest.mark.parametrize("moment", ["rows are written", "the curve is written", "a line is torn"])
+def test_a_run_that_was_killed_before_its_state_was_saved_ends_as_if_it_was_not(
+    moment, random_qwen, tmp_path, monkeypatch
+):
+    def play(out, iterations):
+        options = json.dumps({**SMALL, "executor": "sim:gpt-4o-mini"})
+        small = ("--candidates", 2, "--policy", f"hf:{random_qwen}", "--policy_options", '{"max_new_tokens": 8}')
+        call(monkeypatch, train, "--env_options", options, *small, "--iterations", iterations, "--out", out)
+
+    def files(out):
+        return [(out / name).read_text() for name in ("rows.jsonl", "curve.jsonl", "state/earlier.jsonl")]
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    play(whole, 1)
+    shutil.copytree(whole, killed)
+    play(whole, 2)
+    rows, curve = (
+        "".join((whole / name).read_text().splitlines(keepends=True)[n:])
+        for name, n in (("rows.jsonl", 2), ("curve.jsonl", 1))
+    )
+    with (killed / "rows.jsonl").open("a") as file:
+        file.write(rows[: len(rows) * 2 // 3] if moment == "a line is torn" else rows)
+    if moment == "the curve is written":
+        with (killed / "curve.jsonl").open("a") as file:
+            file.write(curve)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        play(killed, 2)
+    first, second = files(whole), files(killed)
+    assert (first[0], first[2]) == (second[0], second[2])
+    points = [[{**json.loads(line), "calls": 0} for line in text.splitlines()] for text in (first[1], second[1])]
+    assert points[0] == points[1]
+    assert any("rows.jsonl" in str(w.message) for w in said) == (moment == "a line is torn")
+    assert (killed / "rows.unsaved.jsonl").read_text().splitlines()[0] == rows.splitlines()[0]
+    weights = [(out / "state" / "policy" / "model.safetensors").read_bytes() for out in (whole, killed)]
+    assert weights[0] == weights[1]
