@@ -6,7 +6,7 @@ import netrc
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
@@ -57,7 +57,7 @@ def _start(folder: Path, name: str, config: dict[str, Any], simulated: bool, gro
         raise ConfigError("expected wandb for --track; install it with `pip install w4s-gym[wandb]`") from error
     online = _has_key() and os.environ.get("WANDB_MODE") not in ("offline", "disabled")
 
-    def start(mode: str | None) -> Any:
+    def start(mode: Literal["online", "offline"] | None) -> Any:
         return wandb.init(
             project="w4s-gym",
             name=name,
