@@ -22,7 +22,7 @@ from w4s_gym.sandbox import Sandbox
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-STUDY = "--seeds 1 --budget 60 --validation-size 4 --test-size 4 --design-episodes 1 --design-turns 1 --workers 0"
+STUDY = "--seeds 1 --budget 20 --validation-size 4 --test-size 4 --design-episodes 1 --design-turns 1 --workers 0"
 ONLY_OPTIONS = "--help"
 SMALLEST = {
     "compare_algos.py": f"{STUDY} --curve-turns 0",
