@@ -152,13 +152,14 @@ class Zygote:
         self._watch.add(pid)
 
     def _become_child(self, request: dict[str, Any], channel: int) -> None:
+        confine.die_with_parent()  # at once: the host may stop this process at any time from here
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for fd in (0, 1, 2):
             os.dup2(self._null, fd)
         if request["uid"] is not None:
             confine.become_user(request["uid"])
-        confine.die_with_parent()  # after the change of the user, which would undo it
+        confine.die_with_parent()  # again: the change of the user undid it
         if os.getppid() != self._pid:
             os._exit(71)
         self._filters.enter_landlock(request["layers"])
