@@ -18,7 +18,7 @@ FLOORS = (
     {"cli"},
     {"study"},
     {"algos"},
-    {"scorer", "standalone", "testing", "vector", "wrappers", "calibration"},
+    {"integrations", "scorer", "standalone", "testing", "vector", "wrappers", "calibration"},
     {"env"},
     {"parts"},
     {"config", "candidates"},

@@ -37,7 +37,7 @@ class VectorWorkflowDesignEnv(SyncVectorEnv):
         >>> envs.close()
     """
 
-    envs: list[WorkflowDesignEnv]
+    envs: list[WorkflowDesignEnv]  # type: ignore[assignment]  # a list of a subclass
 
     def __init__(
         self,
@@ -74,6 +74,7 @@ class VectorWorkflowDesignEnv(SyncVectorEnv):
         host = WorkflowDesignEnv(benchmark, executor, render_mode=render_mode, **options)
         super().__init__([lambda: host, *[host.sibling] * (num_envs - 1)], autoreset_mode=mode)
         self._ended = np.zeros(num_envs, dtype=np.bool_)
+        self._texts = [""] * num_envs
 
     @property
     def ledger(self) -> Ledger:
@@ -125,7 +126,7 @@ class VectorWorkflowDesignEnv(SyncVectorEnv):
     async def _reset(
         self, seed: int | Sequence[int | None] | None, options: dict[str, Any] | None
     ) -> tuple[Observations, dict[str, Any]]:
-        seeds = [None if seed is None else seed + i for i in range(self.num_envs)] if _is_one(seed) else list(seed)
+        seeds = _seeds(seed, self.num_envs)
         if len(seeds) != self.num_envs:
             raise ConfigError(f"expected a seed for each of {self.num_envs} environments; got {len(seeds)}")
         others = dict(options or {})
@@ -135,10 +136,10 @@ class VectorWorkflowDesignEnv(SyncVectorEnv):
         resets = await _all([self.envs[i].areset(seed=seeds[i], options=others) for i in chosen])
         infos: dict[str, Any] = {}
         for i, (observation, info) in zip(chosen, resets, strict=True):
-            self._env_obs[i] = observation
+            self._texts[i] = observation
             self._ended[i] = False
             infos = self._add_info(infos, info, i)
-        return tuple(self._env_obs), infos
+        return tuple(self._texts), infos
 
     async def _step(self, actions: Sequence[str]) -> Steps:
         if isinstance(actions, str) or len(actions) != self.num_envs or any(not isinstance(a, str) for a in actions):
@@ -153,14 +154,14 @@ class VectorWorkflowDesignEnv(SyncVectorEnv):
         done = await _all([self._one(i, action) for i, action in enumerate(actions)])
         infos: dict[str, Any] = {}
         for i, ((observation, _, _, _, info), final) in enumerate(done):
-            self._env_obs[i] = observation
+            self._texts[i] = observation
             if final is not None:
                 infos = self._add_info(infos, final, i)
             infos = self._add_info(infos, info, i)
         _, rewards, terminations, truncations, _ = zip(*(transition for transition, _ in done), strict=True)
         terminated, truncated = np.array(terminations, dtype=np.bool_), np.array(truncations, dtype=np.bool_)
         self._ended = terminated | truncated
-        return tuple(self._env_obs), np.array(rewards, dtype=np.float64), terminated, truncated, infos
+        return tuple(self._texts), np.array(rewards, dtype=np.float64), terminated, truncated, infos
 
     async def _one(self, index: int, action: str) -> tuple[Transition, dict[str, Any] | None]:
         """Step one environment, or reset it where its episode is over; also return how its episode ended."""
@@ -186,8 +187,10 @@ async def _all(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     return [result for result in results if not isinstance(result, BaseException)]
 
 
-def _is_one(seed: Any) -> bool:
-    return seed is None or isinstance(seed, int | np.integer)
+def _seeds(seed: int | Sequence[int | None] | None, count: int) -> list[int | None]:
+    if seed is None:
+        return [None] * count
+    return [int(seed) + i for i in range(count)] if isinstance(seed, int | np.integer) else list(seed)
 
 
 def _checked_mask(mask: Any, count: int) -> NDArray[np.bool_]:
