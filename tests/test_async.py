@@ -204,7 +204,7 @@ def test_errors_arrive_where_they_are_awaited(toy_env, scripted):
         raise ExecutorUnavailable("down")
 
     scripted.fail = fail
-    with pytest.raises(ExecutorUnavailable, match="down.*unmeasured"):
+    with pytest.raises(ExecutorUnavailable, match=r"down.*unmeasured"):
         asyncio.run(toy_env().areset(seed=1))
 
 
