@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, SupportsFloat, get_args
 
 from w4s_gym.errors import ConfigError, UnknownBenchmark
 from w4s_gym.options import checked, refuse_unknown
+from w4s_gym.plugins import is_plugin, load_plugin
 from w4s_gym.sandbox.types import TestJob, TestOutcome
 
 AnswerKind = Literal["number", "text", "choice", "math", "code"]
@@ -210,8 +211,12 @@ def benchmark_names() -> tuple[str, ...]:
 def get_benchmark(name: str) -> Benchmark:
     """Return the benchmark of this name.
 
+    Args:
+        name: of a registered benchmark, or `file.py:Name` of a `Benchmark` in a file of yours.
+
     Raises:
         UnknownBenchmark: no such benchmark; the message lists the known ones.
+        ConfigError: the file has no benchmark of this name.
 
     Example:
         >>> import w4s_gym  # registers the benchmarks
@@ -222,6 +227,11 @@ def get_benchmark(name: str) -> Benchmark:
         >>> item.kind, item.task, item.gold
         ('number', 'State the final answer to the following arithmetic problem: 15 - 43 =', '-28')
     """
+    if is_plugin(name):
+        found = load_plugin(name, "a Benchmark")
+        if not isinstance(found, Benchmark):
+            raise ConfigError(f"expected {name} to be a Benchmark; got {found!r:.80}")
+        return found
     if name not in _REGISTRY:
         raise UnknownBenchmark(f"expected one of {', '.join(sorted(_REGISTRY))}; got benchmark {name!r}")
     return _REGISTRY[name]()

@@ -64,9 +64,19 @@ def refuse_unknown(given: Iterable[str], known: Iterable[str], name: str, what: 
     known = list(known)
     for key in given:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=3)
-            hint = f", did you mean {' or '.join(map(repr, near))}?" if near else ";"
-            raise ConfigError(f"{name}: unknown {key!r}{hint} known {what}: {', '.join(known) or 'none'}")
+            raise ConfigError(
+                f"{name}: unknown {key!r}{near(key, known, ', ') or ';'} known {what}: {', '.join(known) or 'none'}"
+            )
+
+
+def near(name: str, known: Iterable[str], before: str = "; ") -> str:
+    """Ask whether a known name was meant; nothing if none is near.
+
+    >>> near("rla", ["rlao", "sft"])
+    "; did you mean 'rlao'?"
+    """
+    found = difflib.get_close_matches(str(name), list(known), n=3)
+    return f"{before}did you mean {' or '.join(map(repr, found))}?" if found else ""
 
 
 def checked(value: Any, hint: Any, name: str) -> Any:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import gymnasium as gym
 
-from w4s_gym.benchmark import benchmark_names
+from w4s_gym.benchmark import benchmark_names, get_benchmark
+from w4s_gym.errors import ConfigError
+from w4s_gym.options import near
+from w4s_gym.plugins import is_plugin
 
 ENTRY_POINT = "w4s_gym.env:WorkflowDesignEnv"
 VECTOR_ENTRY_POINT = "w4s_gym.vector:VectorWorkflowDesignEnv"
@@ -19,9 +24,48 @@ def register_environments() -> None:
     """Register an id for every benchmark that has none yet; call it after registering a benchmark of your own."""
     for name in benchmark_names():
         if env_id(name) not in gym.registry:
-            gym.register(
-                id=env_id(name),
-                entry_point=ENTRY_POINT,
-                vector_entry_point=VECTOR_ENTRY_POINT,
-                kwargs={"benchmark": name},
-            )
+            _register(name, name)
+
+
+def find_env(spec: str) -> str:
+    """Return the environment id that a text names, for `gym.make`.
+
+    Args:
+        spec: an id, or `file.py:Name` of a `Benchmark` in a file of yours, which is registered then. Every process
+            that is given the text can do so.
+
+    Raises:
+        ConfigError: there is none, or another benchmark has the same name; the message says which are near.
+    """
+    if is_plugin(spec):
+        return _register_plugin(spec)
+    known = sorted(name for name in gym.registry if name.startswith("W4S-"))
+    if spec not in known:
+        hint = near(spec, known) or near(env_id(spec), known)
+        raise ConfigError(
+            f"expected an environment among {', '.join(known)}, or `file.py:Name` of a benchmark of yours; "
+            f"got {spec!r}{hint}"
+        )
+    return spec
+
+
+def _register_plugin(spec: str) -> str:
+    benchmark = get_benchmark(spec)
+    name = benchmark.name
+    if not re.fullmatch(r"[A-Za-z0-9_]+", name):
+        raise ConfigError(f"expected the name of the benchmark {spec} to be of letters, digits and _; got {name!r}")
+    known = gym.registry.get(env_id(name))
+    if known is not None and get_benchmark(known.kwargs["benchmark"]) is not benchmark:
+        raise ConfigError(f"expected the benchmark {spec} to have a name of its own; there is another {name}")
+    if known is None:
+        _register(name, spec)
+    return env_id(name)
+
+
+def _register(name: str, spec: str) -> None:
+    gym.register(
+        id=env_id(name),
+        entry_point=ENTRY_POINT,
+        vector_entry_point=VECTOR_ENTRY_POINT,
+        kwargs={"benchmark": spec},
+    )

@@ -15,10 +15,11 @@ from w4s_gym.benchmark import Item
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.episode import Episode
 from w4s_gym.errors import ConfigError, W4SError
-from w4s_gym.executors import make_executor
+from w4s_gym.executors import check_executor, make_executor
 from w4s_gym.ledger import Ledger
 from w4s_gym.options import json_object
 from w4s_gym.paths import user_path
+from w4s_gym.registration import find_env
 from w4s_gym.sandbox import Sandbox, SandboxConfig
 from w4s_gym.sandbox.types import PROGRAM_LIMITS
 from w4s_gym.usage import Usage
@@ -83,31 +84,51 @@ def main(file: str, env: str, executor: str, arguments: Sequence[str] | None = N
     parser.add_argument("--entry-point", help="code benchmarks: name of the function to write")
     options = parser.parse_args(arguments)
     try:
-        item, benchmark = _find_item(options.question, options.entry_point, env, options.executor)
-        answer, usage = answer_question(
-            user_path(file).read_text(encoding="utf-8-sig"),
-            item,
-            options.executor,
-            executor_config=json_object("--executor-config", options.executor_config),
-            benchmark=benchmark,
-        )
+        config = json_object("--executor-config", options.executor_config)
+        source = user_path(file).read_text(encoding="utf-8-sig")
+        print(answer_text(source, options.question, env, options.executor, config, options.entry_point))
     except W4SError as error:
         sys.exit(f"error: {error}")
-    simulated = " (simulated)" if options.executor.startswith("sim:") else ""
-    if options.question is None:
-        print(f"question: {item.task}\ncorrect answer: {item.gold}")
+
+
+def answer_text(
+    source: str,
+    question: str | None,
+    env: str,
+    executor: str,
+    executor_config: Mapping[str, Any] | None = None,
+    entry_point: str | None = None,
+) -> str:
+    """Answer a question with a workflow, and say what it cost.
+
+    Args:
+        source: Python source that defines `solver`.
+        question: the question; None takes a validation item of the benchmark.
+        env: environment id of the benchmark; simulated executors know the answers to its questions only.
+        executor: name of the executor.
+        executor_config: its configuration, as in `make_executor`.
+        entry_point: code benchmarks: name of the function to write.
+
+    Raises:
+        W4SError: a value cannot be used, the workflow failed, or the executor could not be asked.
+    """
+    check_executor(executor, executor_config)
+    item, benchmark = _find_item(question, entry_point, env, executor)
+    answer, usage = answer_question(source, item, executor, executor_config=executor_config, benchmark=benchmark)
+    simulated = " (simulated)" if executor.startswith("sim:") else ""
     price = "unknown" if usage.dollars is None else f"${usage.dollars:.5f}"
-    print(f"answer{simulated}: {answer}\n{usage.calls} executor calls, price {price}")
+    asked = f"question: {item.task}\ncorrect answer: {item.gold}\n" if question is None else ""
+    return f"{asked}answer{simulated}: {answer}\n{usage.calls} executor calls, price {price}"
 
 
 def _find_item(question: str | None, entry_point: str | None, env: str, executor: str) -> tuple[Item, str]:
     """Make an item of a free question, or find it among the benchmark's validation items."""
     if question is not None and not executor.startswith("sim:"):
         return Item("question", question, None, entry_point=entry_point), ""
-    made = gym.make(env, disable_env_checker=True).unwrapped
+    made = gym.make(find_env(env), disable_env_checker=True).unwrapped
     assert isinstance(made, WorkflowDesignEnv)
     known = made.split.validation
-    benchmark = made.spec.kwargs["benchmark"] if made.spec else ""
+    benchmark = made.benchmark.name
     if question is None:
         return known[0], benchmark
     for item in known:

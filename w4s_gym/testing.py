@@ -13,7 +13,8 @@ from gymnasium.utils.env_checker import check_env
 from w4s_gym._loop import run_sync
 from w4s_gym.benchmark import Benchmark, Item, get_benchmark
 from w4s_gym.env import WorkflowDesignEnv
-from w4s_gym.registration import env_id, register_environments
+from w4s_gym.plugins import is_plugin
+from w4s_gym.registration import env_id, find_env, register_environments
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.scoring.code import parse_python
 from w4s_gym.splits import make_split
@@ -47,7 +48,7 @@ def check_benchmark(
     items and no hidden test in what a policy or a workflow sees).
 
     Args:
-        name: name of the benchmark, as registered.
+        name: name of the benchmark, as registered, or `file.py:Name`.
         options: the benchmark's own options of `gym.make`, for instance `{"data_path": "mine.jsonl"}`.
         executor: executor of the environment.
         sample: number of items whose grading is checked.
@@ -125,7 +126,7 @@ def check_environment(name: str, options: dict[str, Any], executor: str) -> None
     """Check the environment: Gymnasium's checker, determinism, and that nothing leaks."""
     register_environments()
     make = {"executor": executor, "validation_size": VALIDATION_SIZE, "test_size": TEST_SIZE, "max_turns": 2, **options}
-    env = gym.make(env_id(name), **make)
+    env = gym.make(find_env(name if is_plugin(name) else env_id(name)), **make)
     check_env(env.unwrapped, skip_render_check=True)
     env.close()
     first, second = _episode(name, make), _episode(name, make)
@@ -155,7 +156,7 @@ def solver(agent, task):
 
 def _episode(name: str, make: dict[str, Any]) -> list[str]:
     """Play two turns: a workflow that shows what it can see, then the first seed. Returns all that is observed."""
-    env = gym.make(env_id(name), **make)
+    env = gym.make(find_env(name if is_plugin(name) else env_id(name)), **make)
     design = env.unwrapped
     assert isinstance(design, WorkflowDesignEnv)
     observation, info = env.reset(seed=7)

@@ -11,6 +11,7 @@ import gymnasium as gym
 import w4s_gym  # noqa: F401  (registers the environments)
 from w4s_gym.algos.policies.base import Policy
 from w4s_gym.env import WorkflowDesignEnv
+from w4s_gym.registration import find_env
 from w4s_gym.study.config import CompareConfig
 
 Notify = Callable[[str, float], None]
@@ -67,7 +68,7 @@ def make_environment(
     options = {**config.environment_options(share, responses), "prompt_style": prompt_style, "max_turns": max_turns}
     options.setdefault("remember", True)  # designers with one seed start from the same states
     options["racing"] = options.get("racing", {}) if racing else None
-    env = gym.make(config.env, disable_env_checker=True, **options).unwrapped
+    env = gym.make(find_env(config.env), disable_env_checker=True, **options).unwrapped
     assert isinstance(env, WorkflowDesignEnv)
     return env
 

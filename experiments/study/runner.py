@@ -13,11 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 from rich.console import Console
 
-from w4s_gym.errors import ConfigError
 from w4s_gym.journal import Journal, RunFolder
+from w4s_gym.registration import find_env
 from w4s_gym.study.board import Board, console
 from w4s_gym.study.cells import Cell, Key
 from w4s_gym.study.config import CompareConfig
@@ -43,9 +42,7 @@ def check(cells: Sequence[Cell]) -> Facts:
     """
     configs = _distinct(config for cell in cells for config in cell.configs)
     for config in configs:
-        known = sorted(name for name in gym.registry if name.startswith("W4S-"))
-        if config.env not in known:
-            raise ConfigError(f"expected an environment among {', '.join(known)}; got {config.env!r}")
+        find_env(config.env)
     for cell in cells:
         cell.check()
     found = [_try(config) for config in configs]

@@ -73,7 +73,7 @@ def test_options_without_a_config_are_arguments(mine):
 def test_what_is_no_designer_is_told(mine):
     with pytest.raises(ConfigError, match="random_edits"):
         find_designer("magic")
-    with pytest.raises(ConfigError, match="subclass of Algorithm called 'MineConfig'"):
+    with pytest.raises(ConfigError, match="to be a subclass of Algorithm"):
         find_designer(f"{mine}:MineConfig")
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from w4s_gym.errors import ConfigError, UnknownExecutor
 from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Executor
+from w4s_gym.executors.own import BUILT_IN, check_own, is_own, make_own, register_executor, registered_schemes
 from w4s_gym.options import from_fields, refuse_unknown
 
 if TYPE_CHECKING:
     from w4s_gym.executors.batching import Endpoint
     from w4s_gym.executors.cache import CacheMode, WhenFull
 
-_SCHEMES = ("sim", "openai", "local", "record", "replay")
-
-__all__ = ["ChatReply", "ChatRequest", "Completion", "Executor", "check_executor", "make_executor"]
+__all__ = ["ChatReply", "ChatRequest", "Completion", "Executor", "check_executor", "make_executor", "register_executor"]
 
 
 def make_executor(spec: str, config: Mapping[str, Any] | None = None) -> Executor:
@@ -23,11 +22,13 @@ def make_executor(spec: str, config: Mapping[str, Any] | None = None) -> Executo
 
     Args:
         spec: `sim:<profile name or path>`, `openai:<model>` or `local:<known name or gguf path>`; any of these
-            recorded as `record:<file>@<spec>`; or the recording played back as `replay:<file>`.
+            recorded as `record:<file>@<spec>`; the recording played back as `replay:<file>`; or an executor of
+            yours, `file.py:Class` or what `register_executor` made known.
         config: plain JSON data. `cache_folder`: where replies of real models are stored (simulated ones repeat
             themselves anyway); `cache`: `off`, `read` (use stored replies) or `write` (use and store; the default if
-            there is a folder). `cache_full`: when replies cannot be stored any more, `stop` asking (the default) or
-            `go on` without. All other keys are fields of `EndpointConfig` (openai) or `LocalConfig` (local).
+            there is a folder; executors of yours are stored if they are an `Endpoint`). `cache_full`: when replies
+            cannot be stored any more, `stop` asking (the default) or `go on` without. All other keys are fields of
+            `EndpointConfig` (openai) or `LocalConfig` (local), or arguments of your executor.
 
     Raises:
         UnknownExecutor: unknown scheme, profile or model.
@@ -58,6 +59,10 @@ def make_executor(spec: str, config: Mapping[str, Any] | None = None) -> Executo
     folder = own.pop("cache_folder", None)
     mode = own.pop("cache", "write" if folder else "off")
     when_full = own.pop("cache_full", "stop")
+    if is_own(spec):
+        made = make_own(spec, own)
+        storable = all(hasattr(made, name) for name in ("identity", "batch_size", "repeats", "ask"))
+        return _cached(cast("Endpoint", made), folder, mode, when_full) if storable else made
     if scheme == "sim":
         from w4s_gym.executors.sim import SimulatedExecutor
 
@@ -78,13 +83,16 @@ def check_executor(spec: str, config: Mapping[str, Any] | None = None) -> None:
         UnknownExecutor: unknown scheme, or unknown profile of a simulated executor.
         ConfigError: an unusable config.
     """
-    scheme, _, rest = spec.partition(":") if isinstance(spec, str) else ("", "", "")
-    if scheme not in _SCHEMES or not rest or (scheme == "record" and "@" not in rest):
-        raise UnknownExecutor(
-            "expected 'sim:<profile>', 'openai:<model>', 'local:<name or gguf file>', 'record:<file>@<executor>' or "
-            f"'replay:<file>'; got {spec!r}"
-        )
     own = {name: value for name, value in (config or {}).items() if name not in ("cache_folder", "cache", "cache_full")}
+    if isinstance(spec, str) and is_own(spec):
+        return check_own(spec, own)
+    scheme, _, rest = spec.partition(":") if isinstance(spec, str) else ("", "", "")
+    if scheme not in BUILT_IN or not rest or (scheme == "record" and "@" not in rest):
+        more = "".join(f" '{known}:...'," for known in registered_schemes())
+        raise UnknownExecutor(
+            f"expected 'sim:<profile>', 'openai:<model>', 'local:<name or gguf file>',{more} "
+            f"'record:<file>@<executor>', 'replay:<file>' or 'file.py:Class'; got {spec!r}"
+        )
     if scheme == "record":
         check_executor(rest.partition("@")[2], config)
     elif scheme == "sim":

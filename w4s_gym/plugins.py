@@ -1,0 +1,54 @@
+"""Objects that a text names, `file.py:Name`: every process that is given the text finds the object itself."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from w4s_gym.errors import ConfigError
+from w4s_gym.options import refuse_unknown
+
+
+def is_plugin(spec: str) -> bool:
+    """Whether a text has the form `file.py:Name`."""
+    return isinstance(spec, str) and spec.rpartition(":")[0].endswith(".py")
+
+
+def load_plugin(spec: str, what: str) -> Any:
+    """Run a file, once in a process, and return what it calls by a name.
+
+    Args:
+        spec: `file.py:Name`; a file below the working directory may be given relative to it.
+        what: what is expected there, for messages.
+
+    Raises:
+        ConfigError: there is no such file, it does not run, or it has nothing of that name.
+    """
+    file, _, name = spec.rpartition(":")
+    path = Path(file).expanduser()
+    if not path.is_file():
+        raise ConfigError(f"expected {what} in a file; there is no file {file}")
+    found = _run(path.resolve())
+    if name not in found:
+        names = [key for key in found if not key.startswith("_")]
+        refuse_unknown([name], names, file, "names")
+    return found[name]
+
+
+@cache
+def _run(path: Path) -> dict[str, Any]:
+    # A name of its own: no file hides an installed module, and dataclasses find the module that they stand in.
+    name = f"w4s_plugin_{hashlib.blake2b(str(path).encode(), digest_size=6).hexdigest()}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise ConfigError(f"{path} does not run: {type(error).__name__}: {error}") from error
+    return vars(module)
