@@ -11,11 +11,12 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
+from w4s_gym.command_line import parse
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
 from w4s_gym.study.board import console
 from w4s_gym.study.cells import Cell, comparison_cells
-from w4s_gym.study.command import Study, parse
+from w4s_gym.study.command import Study
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.report import write_table
 from w4s_gym.study.results import Results

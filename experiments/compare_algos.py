@@ -8,19 +8,15 @@
     python experiments/compare_algos.py --plan                    # only print what it would cost
 
 A run leaves a folder: config.json, journal.jsonl (one record per finished cell), table.md, figures.json, plots,
-best_workflow.py, and per cell the trajectories and the trained meta-agent.
+best_workflow.py, and per cell the trajectories and the trained meta-agent. The same as `w4s-gym compare`.
 """
 
 from __future__ import annotations
 
 import sys
 
-from w4s_gym.study.cells import comparison_cells
-from w4s_gym.study.command import Study, parse
-from w4s_gym.study.config import CompareConfig
-from w4s_gym.study.report import write_report
-
-COMPARE = Study("compare", comparison_cells, write_report)
+from w4s_gym.command_line import parse
+from w4s_gym.commands.compare import Compare
 
 if __name__ == "__main__":
-    sys.exit(COMPARE.run(parse(CompareConfig, __doc__)))
+    sys.exit(parse(Compare, __doc__).run())

@@ -26,10 +26,11 @@ import numpy as np
 import tyro
 from transfer import transfer_table
 
+from w4s_gym.command_line import parse
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
 from w4s_gym.study.cells import Cell, TransferCell, comparison_cells
-from w4s_gym.study.command import Study, parse
+from w4s_gym.study.command import Study
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.designers import find_designer
 from w4s_gym.study.report import write_table

@@ -26,8 +26,9 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
+from w4s_gym.command_line import parse
 from w4s_gym.study.cells import Cell, comparison_cells
-from w4s_gym.study.command import Study, parse
+from w4s_gym.study.command import Study
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.report import write_report
 

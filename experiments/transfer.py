@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 import tyro
 
+from w4s_gym.command_line import parse
 from w4s_gym.journal import RunFolder
 from w4s_gym.study.cells import TransferCell
-from w4s_gym.study.command import Study, parse
+from w4s_gym.study.command import Study
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.report import write_table
 from w4s_gym.study.results import CellResult, Results

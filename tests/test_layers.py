@@ -16,9 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
     {"__main__"},
     {"cli"},
+    {"commands"},
     {"study"},
     {"algos"},
-    {"integrations", "scorer", "standalone", "testing", "vector", "wrappers", "calibration"},
+    {"integrations", "scorer", "standalone", "testing", "vector", "wrappers", "calibration", "command_line"},
     {"env"},
     {"parts"},
     {"config", "candidates"},
@@ -31,7 +32,7 @@ FLOORS = (
     {"envs", "action"},
     {"executors", "state", "data", "registration", "scoring", "splits", "workflows"},
     {"benchmark", "results", "json_reply", "reply_format"},
-    {"sandbox", "options", "journal", "racing", "reward", "models"},
+    {"sandbox", "options", "plugins", "config_file", "journal", "racing", "reward", "models"},
     {"errors"},
     {
         "usage",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar
+
+import tyro
 
 from w4s_gym.errors import ConfigError
 from w4s_gym.options import refuse_unknown
@@ -18,7 +20,7 @@ def read_config(kind: type[C], path: Path) -> C:
     """Read a configuration from a YAML file.
 
     Args:
-        kind: a dataclass whose fields all have a default.
+        kind: a dataclass; fields without a default that the file does not name stay for the command line to give.
         path: a mapping of some of its fields; lists become tuples.
 
     Raises:
@@ -36,7 +38,9 @@ def read_config(kind: type[C], path: Path) -> C:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected a mapping with some of the keys {', '.join(known)}")
     refuse_unknown(values, known, str(path), "keys")
-    return kind(**{key: _plain(value) for key, value in values.items()})
+    required = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]  # type: ignore[arg-type]
+    given = {key: _plain(value) for key, value in values.items()}
+    return kind(**{**dict.fromkeys(required, tyro.MISSING), **given})
 
 
 def _plain(value: Any) -> Any:

@@ -13,6 +13,8 @@ import urllib.parse
 import urllib.request
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,7 +91,7 @@ def load_rows(
     if data_path is not None:
         found = _locate(user_path(data_path), file.path)
         if found is None:
-            raise DataMissing(_missing_message(benchmark, file, hub, [f"data_path={data_path}: no such file"]))
+            raise _missing(benchmark, file, hub, [f"data_path={data_path}: no such file"])
         return read_file(found, file, verify=verify)
     tried = []
     folder = os.environ.get(DATA_DIR_VARIABLE)
@@ -111,7 +113,20 @@ def load_rows(
             check_rows(rows, file, f"{hub.repo} on the hub")
             return rows
         tried.append(f"hub {hub.repo}: {failure}")
-    raise DataMissing(_missing_message(benchmark, file, hub, tried))
+    raise _missing(benchmark, file, hub, tried)
+
+
+_hub_is_asked = ContextVar("hub_is_asked", default=True)
+
+
+@contextmanager
+def without_hub() -> Iterator[None]:
+    """Look for data on this machine only; what is on the hub counts as missing."""
+    token = _hub_is_asked.set(False)
+    try:
+        yield
+    finally:
+        _hub_is_asked.reset(token)
 
 
 def load_hub_rows(benchmark: str, file: DataFile, hub: HubSource) -> list[Row]:
@@ -123,7 +138,7 @@ def load_hub_rows(benchmark: str, file: DataFile, hub: HubSource) -> list[Row]:
     """
     rows, failure = _load_hub(hub, verify=True)
     if rows is None:
-        raise DataMissing(_missing_message(benchmark, None, hub, [f"hub {hub.repo}: {failure}"]))
+        raise _missing(benchmark, None, hub, [f"hub {hub.repo}: {failure}"])
     check_rows(rows, file, f"{hub.repo} on the hub")
     return rows
 
@@ -259,6 +274,8 @@ def _as_record(path: Path, number: int, row: Any) -> Row:
 
 def _load_hub(hub: HubSource, verify: bool) -> tuple[list[Row] | None, str]:
     """Return (rows, "") or (None, why not)."""
+    if not _hub_is_asked.get():
+        return None, "not asked"
     if importlib.util.find_spec("datasets") is None:
         return None, "the package `datasets` is not installed"
     import datasets
@@ -293,7 +310,7 @@ def _hub_resolves() -> bool:
     return True
 
 
-def _missing_message(benchmark: str, file: DataFile | None, hub: HubSource | None, tried: Sequence[str]) -> str:
+def _missing(benchmark: str, file: DataFile | None, hub: HubSource | None, tried: Sequence[str]) -> DataMissing:
     ways = []
     if file is not None:
         ways.append(f'pass data_path="<file or folder>" (original file: {file.path})')
@@ -302,7 +319,9 @@ def _missing_message(benchmark: str, file: DataFile | None, hub: HubSource | Non
         token = ", accept its terms on the hub and log in with your token (`hf auth login`)" if hub.gated else ""
         ways.append(f"install `w4s-gym[hub]`{token} and be online: {hub.repo} at revision {hub.revision} is loaded")
     numbered = "; ".join(f"({i}) {way}" for i, way in enumerate(ways, start=1))
-    return f"{benchmark}: expected its data; found none. Tried: {'; '.join(tried)}. Ways to provide it: {numbered}."
+    tried_text = "; ".join(tried)
+    message = f"{benchmark}: expected its data; found none. Tried: {tried_text}. Ways to provide it: {numbered}."
+    return DataMissing(message, tuple(ways))
 
 
 def published_ids(benchmark: str) -> tuple[list[Any], list[Any]]:

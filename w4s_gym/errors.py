@@ -16,6 +16,11 @@ class UnknownBenchmark(W4SError):
 class DataMissing(W4SError):
     """The data of a benchmark was not found; the message names all ways to provide it."""
 
+    def __init__(self, message: str, ways: tuple[str, ...] = ()) -> None:
+        """Keep the ways to provide it, the simplest first."""
+        super().__init__(message)
+        self.ways = ways
+
 
 class DataCorrupt(W4SError):
     """A data file is truncated or altered; the message names the file and the row."""

@@ -112,9 +112,14 @@ def find_model(name: str) -> Path:
         if path.name in _BY_FILE:
             _verify(path, _BY_FILE[path.name])
         return path.resolve()
-    path = _in_folder(model) or _in_package(model) or _on_hub(model)
+    path = local_file(model) or _on_hub(model)
     _verify(path, model)
     return path.resolve()
+
+
+def local_file(model: KnownModel) -> Path | None:
+    """Return where a known model's file lies on this machine, unverified; None if the hub would have to be asked."""
+    return _in_folder(model) or _in_package(model)
 
 
 def is_gguf(source: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from w4s_gym.errors import ConfigError
 from w4s_gym.options import refuse_unknown
+from w4s_gym.paths import user_path
 
 
 def is_plugin(spec: str) -> bool:
@@ -29,7 +30,7 @@ def load_plugin(spec: str, what: str) -> Any:
         ConfigError: there is no such file, it does not run, or it has nothing of that name.
     """
     file, _, name = spec.rpartition(":")
-    path = Path(file).expanduser()
+    path = user_path(file)
     if not path.is_file():
         raise ConfigError(f"expected {what} in a file; there is no file {file}")
     found = _run(path.resolve())

@@ -9,16 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
 from w4s_gym.algos.base import Algorithm
 from w4s_gym.algos.policies.base import Policy
 from w4s_gym.errors import ConfigError
+from w4s_gym.options import refuse_unknown
 from w4s_gym.study import environment
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.design import design, longest
-from w4s_gym.study.designers import Designer, Setup, find_designer
+from w4s_gym.study.designers import DESIGNERS, Designer, Setup, find_designer
 from w4s_gym.study.environment import Notify, Workspace
 from w4s_gym.study.final_test import FinalTest
 from w4s_gym.study.training import Found, Trained, train
@@ -73,8 +75,20 @@ class Cell:
         """Check what can be known before anything is run.
 
         Raises:
-            ConfigError: the designer does not exist, or the meta-agent cannot be trained.
+            ConfigError: the designer or an option of it does not exist, a package lacks, or the meta-agent cannot be
+                trained.
         """
+        refuse_unknown(
+            self.config.algo_options, {**DESIGNERS, **dict.fromkeys(self.config.algos)}, "--algo-options", "designers"
+        )
+        if self.designer.needs_policy and self.config.policy.partition(":")[0] in ("tiny", "hf"):
+            lacking = [name for name in ("torch", "transformers") if find_spec(name) is None]
+            if lacking:
+                raise ConfigError(
+                    f"{self.algo} needs the meta-agent {self.config.policy}, and that {' and '.join(lacking)}; install "
+                    "them with `pip install 'w4s-gym[train]'`, or compare --algos seed random_edits cot_sc"
+                )
+        self.designer.check_options(self.config.options_of(self.algo), self.algo)
         if self.designer.trains and self.config.policy.startswith("openai:"):
             names = ", ".join(algo for algo in self.config.algos if not find_designer(algo).trains)
             raise ConfigError(

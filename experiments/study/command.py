@@ -4,42 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import tyro
-
 from w4s_gym.errors import ConfigError, W4SError
 from w4s_gym.journal import RunFolder
-from w4s_gym.paths import expand_arguments
 from w4s_gym.study.board import console
 from w4s_gym.study.cells import Cell
 from w4s_gym.study.config import CompareConfig
-from w4s_gym.study.config_file import read_config
 from w4s_gym.study.cost import plan
 from w4s_gym.study.runner import check, create_folder, run_study
-from w4s_gym.terminal import tolerate_terminals
 
-Config = TypeVar("Config")
 C = TypeVar("C", bound=CompareConfig)
-
-
-def parse(kind: type[Config], description: str | None, default: Config | None = None) -> Config:
-    """Read the command line; `default` replaces the defaults of `kind`, and `--config <YAML file>` in front both."""
-    tolerate_terminals()
-    arguments = expand_arguments(sys.argv[1:])
-    try:
-        if arguments[:1] == ["--config"]:
-            if len(arguments) < 2:
-                raise ConfigError("expected a file after --config")
-            default, arguments = read_config(kind, Path(arguments[1])), arguments[2:]
-        return tyro.cli(kind, args=arguments, description=description, default=default or kind())
-    except ConfigError as error:
-        sys.exit(f"error: {error}")
 
 
 @dataclass(frozen=True)

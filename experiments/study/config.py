@@ -6,33 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-
-from tyro.constructors import PrimitiveConstructorSpec
+from typing import Any, Literal, Self
 
 from w4s_gym.algos import earlier_options
+from w4s_gym.command_line import Options
 from w4s_gym.errors import ConfigError
 from w4s_gym.options import json_object
-
-
-def _read_options(texts: list[str]) -> dict[str, Any]:
-    try:
-        return json_object("options", texts[0])
-    except ConfigError as error:
-        raise ValueError(str(error)) from error  # what the command line shows beside the name of the option
-
-
-Options = Annotated[
-    dict[str, Any],
-    PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="JSON",
-        instance_from_str=_read_options,
-        is_instance=lambda value: isinstance(value, dict),
-        str_from_instance=lambda value: [json.dumps(value)],
-    ),
-]
-"""Options by name: a dict in programs, a JSON object on the command line and in the run folder."""
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass
 from functools import cache
-from pathlib import Path
+from importlib import import_module
 from typing import Any
 
 from w4s_gym.algos.base import Algorithm
 from w4s_gym.algos.best_of_m import BestOfM
 from w4s_gym.algos.policies.base import Policy
 from w4s_gym.errors import ConfigError
-from w4s_gym.options import from_fields, refuse_unknown
-from w4s_gym.paths import user_path
+from w4s_gym.options import from_fields, near, refuse_unknown
+from w4s_gym.plugins import is_plugin, load_plugin
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,20 @@ class Designer:
     """The method under study: if it takes part, it is the one whose tokens are matched."""
     against: tuple[str, ...] = ()
     """Designers that it is compared with, paired over items."""
+    settings: str = ""
+    """`module:Class` of its settings in `w4s_gym.algos`; empty for those that take no options, or check their own."""
     published_label: str = ""
     """Name in the tables of the publication, where it is another one."""
+
+    def check_options(self, options: Mapping[str, Any], name: str) -> None:
+        """Refuse options that it does not know.
+
+        Raises:
+            ConfigError: there is no such option, or its value cannot be used; the message says which are near.
+        """
+        if self.settings:
+            module, _, kind = self.settings.partition(":")
+            from_fields(getattr(import_module(f"w4s_gym.algos.{module}"), kind)(), options, f"--algo-options {name}")
 
 
 def _untrained(setup: Setup) -> Algorithm:
@@ -130,18 +141,24 @@ def _random_edits(setup: Setup) -> Algorithm:
 
 
 DESIGNERS: dict[str, Designer] = {
-    "untrained": Designer("untrained", _untrained, meta_agent=True, baseline=True),
+    "untrained": Designer("untrained", _untrained, meta_agent=True, baseline=True, settings="best_of_m:BestOfMConfig"),
     "seed": Designer("best seed", _seed, needs_policy=False, reference=True, measures=3),
-    "sft": Designer("SFT", _sft, meta_agent=True, trains=True, against=("untrained",)),
+    "sft": Designer("SFT", _sft, meta_agent=True, trains=True, against=("untrained",), settings="sft:SFTConfig"),
     "rlao": Designer(
         "RLAO", _rlao, meta_agent=True, trains=True, leads=True, against=("sft", "untrained", "grpo"),
-        published_label="W4S (RLAO)",
+        published_label="W4S (RLAO)", settings="rlao:RLAOConfig",
     ),
-    "grpo": Designer("GRPO", _grpo, meta_agent=True, trains=True, against=("sft", "untrained")),
-    "adas": Designer("ADAS", _adas),
-    "aflow": Designer("AFlow", _aflow),
-    "cot_sc": Designer("CoT-SC", _cot_sc, needs_policy=False, measures=5, matches_tokens=True),
-    "random_edits": Designer("random edits", _random_edits, needs_policy=False),
+    "grpo": Designer(
+        "GRPO", _grpo, meta_agent=True, trains=True, against=("sft", "untrained"),
+        settings="grpo:GRPOConfig",
+    ),
+    "adas": Designer("ADAS", _adas, settings="adas:AdasConfig"),
+    "aflow": Designer("AFlow", _aflow, settings="aflow:AFlowConfig"),
+    "cot_sc": Designer(
+        "CoT-SC", _cot_sc, needs_policy=False, measures=5, matches_tokens=True,
+        settings="baselines:CotSCConfig",
+    ),
+    "random_edits": Designer("random edits", _random_edits, needs_policy=False, settings="baselines:RandomEditsConfig"),
 }  # fmt: skip
 """Name on the command line -> designer, in the order of the tables."""
 
@@ -159,11 +176,13 @@ def find_designer(name: str) -> Designer:
     """
     if name in DESIGNERS:
         return DESIGNERS[name]
-    file, _, attribute = name.rpartition(":")
-    file = str(user_path(file))
-    if not file.endswith(".py") or not Path(file).is_file():
-        raise ConfigError(f"expected designers among {', '.join(DESIGNERS)}, or `file.py:ClassName`; got {name!r}")
-    found = _load(file, attribute)
+    if not is_plugin(name):
+        known = ", ".join(DESIGNERS)
+        hint = near(name, DESIGNERS)
+        raise ConfigError(f"expected designers among {known}, or `file.py:ClassName`; got {name!r}{hint}")
+    found = load_plugin(name, "a subclass of Algorithm")
+    if not (inspect.isclass(found) and issubclass(found, Algorithm)):
+        raise ConfigError(f"expected {name} to be a subclass of Algorithm; got {found!r:.80}")
     parameters = inspect.signature(found).parameters
     facts = [name for name in ("policy", "candidates", "run", "seed", "tokens_per_item") if name in parameters]
     config = parameters["config"].default if "config" in parameters else None
@@ -177,15 +196,3 @@ def find_designer(name: str) -> Designer:
         return found(**{**given, **setup.options})
 
     return Designer(found.name, make, needs_policy="policy" in facts)
-
-
-def _load(file: str, attribute: str) -> type[Any]:
-    """Run a user's file and return its class."""
-    spec = importlib.util.spec_from_file_location(Path(file).stem, file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found = vars(module).get(attribute)
-    if not (inspect.isclass(found) and issubclass(found, Algorithm)):
-        raise ConfigError(f"expected a subclass of Algorithm called {attribute!r} in {file}; found {found!r}")
-    return found

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from w4s_gym.command_line import missing_extra
 from w4s_gym.journal import RunFolder
 from w4s_gym.racing import Saving
 from w4s_gym.study.best_workflow import write_best_workflow
@@ -284,13 +285,12 @@ class ComparisonReport:
 
 def write_report(folder: RunFolder, config: CompareConfig) -> None:
     """Make tables, plots and the workflow file of a comparison from its journal; prints the tables."""
-    from w4s_gym.study.plots import write_plots
     from w4s_gym.study.view import write_view
 
     results = Results.of_run(folder)
     report = ComparisonReport(results)
     report.write(folder.path)
-    plots = write_plots(results, folder.path)
+    plots = _plots(results, folder.path)
     workflow = write_best_workflow(results, folder.path / "best_workflow.py")
     view = write_view(results, report.tables, folder.path)
     report.show(console)
@@ -300,6 +300,19 @@ def write_report(folder: RunFolder, config: CompareConfig) -> None:
         from w4s_gym.study.track import track
 
         console.print(f"wandb run: {track(results, report.tables, folder.path, workflow)}")
+
+
+def _plots(results: Results, folder: Path) -> list[Path]:
+    """Write the plots; where nothing can draw them, say so, and the tables stand without them."""
+    try:
+        from w4s_gym.study.plots import write_plots
+    except ModuleNotFoundError as error:
+        lacking = missing_extra(error)
+        if lacking is None:
+            raise
+        console.print(f"no plots: {lacking}", highlight=False, soft_wrap=True)
+        return []
+    return list(write_plots(results, folder))
 
 
 def write_table(folder: RunFolder, table: Table) -> None:

@@ -17,7 +17,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from w4s_gym.algos.policies.tiny.corpus import draw_rows
 from w4s_gym.algos.policies.tiny.model import train_tokenizer
 from w4s_gym.algos.trajectory import read_rows, write_rows
-from w4s_gym.study.config_file import read_config
+from w4s_gym.config_file import read_config
 
 CONFIGS = Path(train.__file__).parent / "configs"
 SMALL = {"max_turns": 1, "validation_size": 2, "test_size": 2, "max_repairs": 0}

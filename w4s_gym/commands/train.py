@@ -1,9 +1,4 @@
-"""Train a meta-agent: online (play, learn, repeat), or offline on trajectories that any run wrote.
-
-    python experiments/train.py --algo rlao --out runs/rlao
-    python experiments/train.py --algo untrained --iterations 20 --out runs/played      # only play, and keep the rows
-    python experiments/train.py --algo sft --rows runs/played/rows.jsonl --out runs/sft
-    python experiments/train.py --config experiments/configs/qwen2.5-coder-7b-lora.yaml --out runs/qwen
+"""`w4s-gym train`: train a meta-agent, online (play, learn, repeat), or offline on trajectories that any run wrote.
 
 Online runs write a checkpoint after each iteration and go on from it when they are started again with the same folder.
 """
@@ -11,7 +6,6 @@ Online runs write a checkpoint after each iteration and go on from it when they 
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -24,11 +18,11 @@ from w4s_gym.algos.base import Batch
 from w4s_gym.algos.best_of_m import BestOfM
 from w4s_gym.algos.policies.base import Policy
 from w4s_gym.algos.trajectory import Row, read_rows
+from w4s_gym.command_line import Options
 from w4s_gym.env import WorkflowDesignEnv
-from w4s_gym.errors import ConfigError, W4SError
+from w4s_gym.errors import ConfigError
 from w4s_gym.jsonl import mend_end
-from w4s_gym.study.command import parse
-from w4s_gym.study.config import Options
+from w4s_gym.registration import find_env
 from w4s_gym.study.designers import Setup, find_designer
 from w4s_gym.study.training import iterate
 
@@ -38,7 +32,10 @@ class TrainConfig:
     """Train a meta-agent."""
 
     env: str = "W4S-GSMSymbolic-v0"
-    """Environment id."""
+    """Environment id, or `file.py:Name` of a benchmark of yours."""
+    executor: str = "sim:gpt-3.5-turbo"
+    """What the workflows call. Stronger models solve nearly all of GSMSymbolic whatever the workflow does, which leaves
+    nothing to learn."""
     env_options: Options = field(default_factory=lambda: {"max_turns": 2, "validation_size": 64})
     """Options of `gym.make`."""
     policy: str = "tiny"
@@ -59,6 +56,14 @@ class TrainConfig:
     out: Path = Path("runs/train")
     """Run folder: `rows.jsonl`, `curve.jsonl` and `state/` with the weights in `state/policy`."""
 
+    def run(self) -> int:
+        """Train on rows if there are some, else play and learn."""
+        if self.rows:
+            train_offline(self)
+        else:
+            train_online(self)
+        return 0
+
     def make_policy(self) -> Policy:
         """Make the meta-agent."""
         return make_policy(self.policy, **earlier_options.policy_options(self.policy_options))
@@ -73,8 +78,8 @@ class TrainConfig:
 
     def make_env(self, policy: Policy) -> WorkflowDesignEnv:
         """Make the environment with the prompt style that the meta-agent wants."""
-        options = {"prompt_style": policy.prompt_style, **self.env_options}
-        env = gym.make(self.env, disable_env_checker=True, **options).unwrapped
+        options = {"executor": self.executor, "prompt_style": policy.prompt_style, **self.env_options}
+        env = gym.make(find_env(self.env), disable_env_checker=True, **options).unwrapped
         assert isinstance(env, WorkflowDesignEnv)
         return env
 
@@ -107,6 +112,8 @@ def train_online(config: TrainConfig) -> None:
     try:
         for number in range(algorithm.progress.iterations, config.iterations):
             iteration = iterate(algorithm, env, config.seed, number, config.out / "rows.jsonl")
+            if number == 0:
+                _warn_without_room(env)
             figures = {"best": iteration.batch.best_accuracy, **iteration.figures}
             record = {"iteration": number, "calls": env.ledger.usage.calls, **figures}
             with (config.out / "curve.jsonl").open("a", encoding="utf-8") as file:
@@ -137,19 +144,16 @@ def _set_unsaved_aside(out: Path, algorithm: BestOfM) -> None:
         checkpoint.set_aside(file, lost)
 
 
-def main() -> None:
-    """Train; errors made on purpose become one line, Ctrl-C ends quietly."""
-    config = parse(TrainConfig, __doc__)
-    try:
-        if config.rows:
-            train_offline(config)
-        else:
-            train_online(config)
-    except W4SError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted; every finished iteration is on disk")
+ROOM = 0.95
+"""Validation accuracy of a seed workflow from which on rewards can hardly teach anything."""
 
 
-if __name__ == "__main__":
-    main()
+def _warn_without_room(env: WorkflowDesignEnv) -> None:
+    """Warn when the seed workflows leave nothing to gain: all rewards are 0 then, and nothing is learned."""
+    name, best = max(env.seed_evaluations.items(), key=lambda pair: pair[1].accuracy)
+    if best.accuracy >= ROOM:
+        print(
+            f"warning: the seed workflow {name} already scores {best.accuracy:.3f}; hardly any reward can be earned. "
+            "Choose a weaker --executor, a harder --env, or --env-options '{\"seed_workflows\": [...]}'",
+            flush=True,
+        )

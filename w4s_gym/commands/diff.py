@@ -1,0 +1,109 @@
+"""`w4s-gym diff`: what differs between two comparisons, paired over items."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from w4s_gym.commands.finished import read_comparison
+from w4s_gym.errors import ConfigError
+from w4s_gym.options import refuse_unknown
+from w4s_gym.study.board import console
+from w4s_gym.study.results import Results
+from w4s_gym.study.stats import HierarchicalBootstrap
+from w4s_gym.study.table import Table
+
+
+@dataclass(frozen=True)
+class Diff:
+    """Print the test accuracy of two comparisons and its differences, second minus first, paired over items."""
+
+    first: tyro.conf.Positional[Path]
+    """Run folder."""
+    second: tyro.conf.Positional[Path]
+    """Run folder."""
+    designers: tuple[str, ...] = ()
+    """Designers to look at; by default all that both runs have."""
+    items: int = 10
+    """Most items to list for each designer, those that changed most."""
+
+    def run(self) -> int:
+        """Read and print."""
+        first, second = read_comparison(self.first)[1], read_comparison(self.second)[1]
+        both = [algo for algo in first.algos if algo in second.algos]
+        if not both:
+            raise ConfigError(
+                f"expected a designer that both runs have; {self.first} has {', '.join(first.algos)}, "
+                f"{self.second} has {', '.join(second.algos)}"
+            )
+        refuse_unknown(self.designers, both, "--designers", "designers of both runs")
+        for table in diff_tables(first, second, self.designers or both, self.items):
+            table.show(console)
+        return 0
+
+
+def diff_tables(first: Results, second: Results, designers: tuple[str, ...] | list[str], items: int) -> list[Table]:
+    """Compare two runs on the items that both tested.
+
+    Args:
+        first: finished cells of a run.
+        second: finished cells of the other.
+        designers: names of designers that both have.
+        items: most items to list for each.
+
+    Returns:
+        The differences, and the items that changed.
+
+    Raises:
+        ConfigError: the runs have no test item in common.
+    """
+    known = [_tested(first), _tested(second)]
+    shared = [item for item in known[0] if item in set(known[1])]
+    if not shared or first.config.env != second.config.env:
+        raise ConfigError(
+            f"expected two runs that were tested on the same items; one is on {first.config.env}, "
+            f"the other on {second.config.env}, and {len(shared)} items are the same"
+        )
+    columns = [[ids.index(item) for item in shared] for ids in known]
+    boot = HierarchicalBootstrap(len(shared))
+    mark = " (simulated)" if first.simulated or second.simulated else ""
+    table = Table(
+        f"Test accuracy on {len(shared)} items of {first.config.env}{mark}",
+        ["designer", "first % [95%]", "second % [95%]", "difference, points [95%]", "items better", "worse"],
+    )
+    changed = Table(f"Items that changed most{mark}", ["designer", "item", "first %", "second %"])
+    for algo in designers:
+        a, b = (_scores(run, algo)[:, :, chosen] for run, chosen in zip((first, second), columns, strict=True))
+        streams = 2 * first.stream(algo), 2 * first.stream(algo) + 1
+        gap = boot.difference(b, streams[1], a, streams[0])
+        means = np.nanmean(a, axis=(0, 1)), np.nanmean(b, axis=(0, 1))
+        change = means[1] - means[0]
+        table.add(
+            first.label(algo),
+            boot.mean(a, streams[0]).percent(),
+            boot.mean(b, streams[1]).percent(),
+            f"{100 * gap.value:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]",
+            str(int((change > 0).sum())),
+            str(int((change < 0).sum())),
+        )
+        for i in np.argsort(-np.abs(change), kind="stable")[:items]:
+            if change[i]:
+                changed.add(first.label(algo), shared[i], f"{100 * means[0][i]:.0f}", f"{100 * means[1][i]:.0f}")
+    table.notes.append(
+        "Meta-agents: what they design at the small budget; the others: what their search found. An item's score is "
+        "the mean over seeds and episodes."
+    )
+    return [table, changed] if changed.rows else [table]
+
+
+def _tested(results: Results) -> list[str]:
+    """Ids of the test items, in their order."""
+    workflows = results.cells[0].result["workflows"].values()
+    return list(next(iter(workflows))["items"])
+
+
+def _scores(results: Results, algo: str) -> np.ndarray:
+    return results.design_scores(algo) if algo in results.meta_agents else results.search_scores(algo)
