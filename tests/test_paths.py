@@ -80,7 +80,7 @@ def test_command_lines(home):
 
 
 def test_commands_use_them(monkeypatch, home):
-    from w4s_gym.study.command import parse
+    from w4s_gym.command_line import parse
     from w4s_gym.study.config import CompareConfig
 
     monkeypatch.setattr(sys, "argv", ["compare.py", "--run-dir=~/runs/x"])

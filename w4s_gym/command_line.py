@@ -75,8 +75,8 @@ def parse(
             if len(given) < 2:
                 raise ConfigError("expected a file after --config")
             default, given = read_config(kind, Path(given[1])), given[2:]
-        shown = {} if default is None else {"default": default}
-        return tyro.cli(kind, args=given, prog=program, description=description, **shown)
+        shown = tyro.MISSING_NONPROP if default is None else default
+        return tyro.cli(kind, args=given, prog=program, description=description, default=shown)
     except ConfigError as error:
         sys.exit(f"error: {error}")
 

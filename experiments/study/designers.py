@@ -78,6 +78,8 @@ class Designer:
         if self.settings:
             module, _, kind = self.settings.partition(":")
             from_fields(getattr(import_module(f"w4s_gym.algos.{module}"), kind)(), options, f"--algo-options {name}")
+        elif name in DESIGNERS and options:
+            raise ConfigError(f"{name} takes no options; got {', '.join(options)}")
 
 
 def _untrained(setup: Setup) -> Algorithm:
@@ -123,8 +125,6 @@ def _aflow(setup: Setup) -> Algorithm:
 def _seed(setup: Setup) -> Algorithm:
     from w4s_gym.algos.baselines import SeedWorkflows
 
-    if setup.options:
-        raise ConfigError(f"seed takes no options; got {', '.join(setup.options)}")
     return SeedWorkflows()
 
 
@@ -180,9 +180,7 @@ def find_designer(name: str) -> Designer:
         known = ", ".join(DESIGNERS)
         hint = near(name, DESIGNERS)
         raise ConfigError(f"expected designers among {known}, or `file.py:ClassName`; got {name!r}{hint}")
-    found = load_plugin(name, "a subclass of Algorithm")
-    if not (inspect.isclass(found) and issubclass(found, Algorithm)):
-        raise ConfigError(f"expected {name} to be a subclass of Algorithm; got {found!r:.80}")
+    found = _algorithm_class(name)
     parameters = inspect.signature(found).parameters
     facts = [name for name in ("policy", "candidates", "run", "seed", "tokens_per_item") if name in parameters]
     config = parameters["config"].default if "config" in parameters else None
@@ -196,3 +194,10 @@ def find_designer(name: str) -> Designer:
         return found(**{**given, **setup.options})
 
     return Designer(found.name, make, needs_policy="policy" in facts)
+
+
+def _algorithm_class(spec: str) -> type[Any]:
+    found = load_plugin(spec, "a subclass of Algorithm")
+    if not (inspect.isclass(found) and issubclass(found, Algorithm)):
+        raise ConfigError(f"expected {spec} to be a subclass of Algorithm; got {found!r:.80}")
+    return found
