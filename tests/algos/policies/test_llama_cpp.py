@@ -200,11 +200,14 @@ def test_a_server_killed_in_the_middle_of_a_proposal_is_started_again_and_writes
     assert killed and smollm._server.pid not in killed
 
 
-def test_the_server_grows_with_the_conversations(smollm):
+def test_the_server_grows_with_the_conversations(smollm, monkeypatch):
+    monkeypatch.setattr("w4s_gym.algos.policies.llama_cpp._SMALLEST_CONTEXT", 64)
     smollm.sample([ask("hi")], 1, seed=0)
-    small = smollm._server.settings.context
-    smollm.sample([ask("word " * 2500)], 1, seed=0)
-    assert smollm._server.settings.context > small
+    smollm._restart(replace(smollm._server.settings, context=64))
+    smollm.sample([ask("hi")], 1, seed=0)
+    assert smollm._server.settings.context == 64
+    smollm.sample([ask("word " * 100)], 1, seed=0)
+    assert smollm._server.settings.context == 256
     with pytest.raises(ConfigError, match="context of 8192"):
         smollm.sample([ask("word " * 9000)], 1, seed=0)
 
