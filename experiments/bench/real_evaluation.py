@@ -27,7 +27,8 @@ from w4s_gym.benchmark import get_benchmark
 from w4s_gym.episode import Episode
 from w4s_gym.evaluation import EvaluationLimits, Evaluator
 from w4s_gym.executors.base import ChatReply, ChatRequest
-from w4s_gym.executors.dialect import Dialect, body, sample_seed
+from w4s_gym.executors.body import body, sample_seed
+from w4s_gym.executors.dialect import Dialect
 from w4s_gym.executors.local import LocalExecutor
 from w4s_gym.ledger import Ledger
 from w4s_gym.sandbox import Sandbox
@@ -128,7 +129,7 @@ async def post_bare(options: Options, requests: Sequence[ChatRequest]) -> tuple[
     executor = make(options)
     await warm(executor)
     dialect = Dialect({"n": False})
-    bodies = [body(r, dialect.features(r), sample_seed(r, r.sample_index, 0)) for r in requests]
+    bodies = [body(r, dialect.wording(r), sample_seed(r, r.sample_index, 0)) for r in requests]
 
     async def ask_all(url: str) -> tuple[float, float]:
         started = time.monotonic()
