@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -25,6 +26,17 @@ from w4s_gym.sandbox.types import PROGRAM_LIMITS
 from w4s_gym.usage import Usage
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a workflow answered."""
+
+    text: str
+    usage: Usage
+    """What it cost."""
+    simulated: bool
+    """Whether the executor behind it was simulated."""
+
+
 def answer_question(
     source: str,
     item: Item,
@@ -33,7 +45,7 @@ def answer_question(
     executor_config: Mapping[str, Any] | None = None,
     benchmark: str = "",
     draw: int = 0,
-) -> tuple[str, Usage]:
+) -> Answer:
     """Run a workflow on one item, in the sandbox and through the usual agent.
 
     Args:
@@ -43,9 +55,6 @@ def answer_question(
         executor_config: its configuration, as in `make_executor`.
         benchmark: name of the item's benchmark, for simulated executors.
         draw: which draw of the executor's randomness.
-
-    Returns:
-        The answer and what it cost.
 
     Raises:
         W4SError: the workflow failed, or the executor could not be asked.
@@ -65,7 +74,7 @@ def answer_question(
     answer = full_answer(outcome.value)
     if answer is None:
         raise W4SError('expected solver to return a dict whose "answer" is a string or a number')
-    return answer, ledger.usage
+    return Answer(answer, ledger.usage, endpoint.simulated)
 
 
 def main(file: str, env: str, executor: str, arguments: Sequence[str] | None = None) -> None:
@@ -114,11 +123,11 @@ def answer_text(
     """
     check_executor(executor, executor_config)
     item, benchmark = _find_item(question, entry_point, env, executor)
-    answer, usage = answer_question(source, item, executor, executor_config=executor_config, benchmark=benchmark)
-    simulated = " (simulated)" if executor.startswith("sim:") else ""
-    price = "unknown" if usage.dollars is None else f"${usage.dollars:.5f}"
+    answer = answer_question(source, item, executor, executor_config=executor_config, benchmark=benchmark)
+    simulated = " (simulated)" if answer.simulated else ""
+    price = "unknown" if answer.usage.dollars is None else f"${answer.usage.dollars:.5f}"
     asked = f"question: {item.task}\ncorrect answer: {item.gold}\n" if question is None else ""
-    return f"{asked}answer{simulated}: {answer}\n{usage.calls} executor calls, price {price}"
+    return f"{asked}answer{simulated}: {answer.text}\n{answer.usage.calls} executor calls, price {price}"
 
 
 def _find_item(question: str | None, entry_point: str | None, env: str, executor: str) -> tuple[Item, str]:

@@ -147,3 +147,11 @@ def test_plugins_take_part_in_worker_processes(call, tmp_path, questions, monkey
     )  # fmt: skip
     assert code == 0, out + err
     assert "my_task.py:BENCHMARK" in (folder / "table.md").read_text()
+
+
+def test_show_prints_a_training_says_simulated_and_passes_over_a_torn_line(call, tmp_path):
+    point = '{"iteration": 0, "simulated": true, "calls": 12, "reward": 0.5, "best": 0.25}\n'
+    (tmp_path / "curve.jsonl").write_text(point + '{"iterat')
+    with pytest.warns(UserWarning, match="last line"):
+        code, out, _ = call("show", tmp_path)
+    assert code == 0 and "(simulated)" in out and "0.250" in out

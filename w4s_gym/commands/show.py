@@ -11,6 +11,7 @@ import tyro
 from w4s_gym.commands.finished import is_comparison
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
+from w4s_gym.jsonl import whole_lines
 from w4s_gym.study.board import console
 from w4s_gym.study.cells import comparison_cells
 from w4s_gym.study.config import CompareConfig
@@ -51,11 +52,12 @@ def _show_comparison(folder: RunFolder) -> None:
 def _show_training(path: Path) -> None:
     from w4s_gym.study.table import Table
 
+    points = [json.loads(line) for _, line in whole_lines(path, unbroken=True)]
+    mark = " (simulated)" if any(point.get("simulated") for point in points) else ""
     table = Table(
-        f"Training in {path.parent}", ["iteration", "calls", "reward", "accuracy", "runnable", "best", "loss"]
+        f"Training in {path.parent}{mark}", ["iteration", "calls", "reward", "accuracy", "runnable", "best", "loss"]
     )
-    for line in path.read_text(encoding="utf-8").splitlines():
-        point = json.loads(line)
+    for point in points:
         table.add(*(_figure(point.get(column)) for column in table.columns))
     table.show(console)
 

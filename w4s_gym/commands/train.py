@@ -115,17 +115,26 @@ def train_online(config: TrainConfig) -> None:
             if number == 0:
                 _warn_without_room(env)
             figures = {"best": iteration.batch.best_accuracy, **iteration.figures}
-            record = {"iteration": number, "calls": env.ledger.usage.calls, **figures}
+            record = {
+                "iteration": number,
+                "simulated": env.state.card.simulated,
+                "calls": env.ledger.usage.calls,
+                **figures,
+            }
             with (config.out / "curve.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
             algorithm.save(state)  # last: what stands in the files above without it is dropped when the run goes on
             told = [key for key in ("reward", "accuracy", "runnable", "best", "loss") if key in figures]
-            simulated = " (simulated)" if env.state.card.simulated else ""
             shown = " ".join(f"{key} {figures[key]:.3g}" for key in told)
-            print(f"iteration {number}: {shown}{simulated}", flush=True)
+            print(f"iteration {number}: {shown}{_mark(env)}", flush=True)
+        best = algorithm.progress
+        print(f"best workflow, validation {best.best_accuracy:.3f}{_mark(env)}:\n{best.best_workflow}")
     finally:
         env.close()
-    print(f"best workflow, validation {algorithm.progress.best_accuracy:.3f}:\n{algorithm.progress.best_workflow}")
+
+
+def _mark(env: WorkflowDesignEnv) -> str:
+    return " (simulated)" if env.executor.simulated else ""
 
 
 def _set_unsaved_aside(out: Path, algorithm: BestOfM) -> None:
@@ -153,7 +162,8 @@ def _warn_without_room(env: WorkflowDesignEnv) -> None:
     name, best = max(env.seed_evaluations.items(), key=lambda pair: pair[1].accuracy)
     if best.accuracy >= ROOM:
         print(
-            f"warning: the seed workflow {name} already scores {best.accuracy:.3f}; hardly any reward can be earned. "
+            f"warning: the seed workflow {name} already scores {best.accuracy:.3f}{_mark(env)}; hardly any reward "
+            "can be earned. "
             "Choose a weaker --executor, a harder --env, or --env-options '{\"seed_workflows\": [...]}'",
             flush=True,
         )
