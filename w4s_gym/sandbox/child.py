@@ -152,6 +152,7 @@ class Child:
         self._cpu_seen = 0.0
         self._caught: dict[int, Status] = {}
         self._seen: set[int] = set()
+        self._gave = False
         self.made_calls = False
 
     async def run(self, job: dict[str, Any]) -> Ending:
@@ -242,11 +243,17 @@ class Child:
         if self._timer is None:
             self._timer = self._loop.call_at(self._deadline, self._tick)
 
-    def _on_seen(self, busy: bool) -> None:
-        """Act on a look at the child: sleeping holds no slot, and computing without one is stopped."""
+    def _on_seen(self, busy: bool, runnable: bool) -> None:
+        """Act on a look at the child: sleeping holds no slot, and computing without one is stopped.
+
+        Args:
+            busy: it used the processor since the last look.
+            runnable: it does now.
+        """
+        gave, self._gave = self._gave, False
         if self._ending is not None or self._result is not None or self._stopped is not None:
             return
-        if not busy:
+        if not busy or (gave and not runnable):  # what it used, it used while it held the slot that it gave back
             self._slot.give()
         elif self._slot.is_due():
             self._slot.give()
@@ -395,6 +402,7 @@ class Child:
         self.made_calls = True
         if not self._tasks:
             self._stop_clock()
+            self._gave = self._gave or self._slot.held
             self._slot.give()
         self._pending_bytes += size
         task = self._loop.create_task(self._answer(call_id, method, args, size, handler))

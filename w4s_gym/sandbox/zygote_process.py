@@ -90,7 +90,7 @@ class ZygoteProcess:
         self._outbox: list[tuple[bytes, socket.socket | None]] = []
         self._on_exit: dict[int, Callable[[Exit | None], None]] = {}
         self._on_cpu: dict[int, Callable[[float], None]] = {}
-        self._on_seen: dict[int, Callable[[bool], None]] = {}
+        self._on_seen: dict[int, Callable[[bool, bool], None]] = {}
         self._users: dict[int, int] = {}
         self._heard = 0.0
         self._pinged = 0.0
@@ -202,7 +202,7 @@ class ZygoteProcess:
         request: dict[str, Any],
         channel: socket.socket,
         on_exit: Callable[[Exit | None], None],
-        on_seen: Callable[[bool], None],
+        on_seen: Callable[[bool, bool], None],
     ) -> int:
         """Fork a child with `channel`, which is closed here.
 
@@ -210,7 +210,7 @@ class ZygoteProcess:
             request: its limits and kernel filters.
             channel: its end of the channel.
             on_exit: called at its end; with None if the zygote was lost.
-            on_seen: called at each look with whether it computes.
+            on_seen: called at each look with whether it computed since the last one, and whether it does now.
         """
         child = self._next_id
         self._next_id += 1
@@ -323,10 +323,10 @@ class ZygoteProcess:
                     on_exit(Exit(body["code"], body["cpu"], body["too_much_memory"]))
                 self._free_user(body["exited"])
             elif "seen" in body:
-                for child, busy in body["seen"]:
+                for child, busy, runnable in body["seen"]:
                     on_seen = self._on_seen.get(child)
                     if on_seen is not None:
-                        on_seen(busy)
+                        on_seen(busy, runnable)
             elif "used" in body:
                 on_cpu = self._on_cpu.pop(body["used"], None)
                 if on_cpu is not None:

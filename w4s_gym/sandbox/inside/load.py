@@ -23,6 +23,7 @@ class _Seen:
         self.cpu = 0.0
         self.memory = 0
         self.busy = True
+        self.runnable = True
         self.looked = False
         self.ended = 0
 
@@ -75,14 +76,14 @@ class Watch:
             if used > seen.cpu:
                 seen.memory = max(0, confine.memory_of(pid)[1] - self._base)
             busy = used - seen.cpu >= BUSY_SHARE * elapsed
-            if not busy and (seen.busy or used > seen.cpu):
-                busy = _is_runnable(pid)  # on a crowded machine it may just not have had its turn
+            seen.runnable = (busy or seen.busy or used > seen.cpu) and _is_runnable(pid)
+            busy = busy or seen.runnable  # on a crowded machine it may just not have had its turn
             seen.since, seen.cpu, seen.busy, seen.looked = now, used, busy, True
         return self._too_large()
 
-    def seen(self) -> list[tuple[int, bool]]:
-        """Return (process id, whether it computes) of all that were looked at."""
-        return [(pid, seen.busy) for pid, seen in self._children.items() if seen.looked]
+    def seen(self) -> list[tuple[int, bool, bool]]:
+        """Return (process id, whether it computed since the last look, whether it does now) of all looked at."""
+        return [(pid, seen.busy, seen.runnable) for pid, seen in self._children.items() if seen.looked]
 
     def _too_large(self) -> list[int]:
         total = sum(seen.memory for seen in self._children.values())

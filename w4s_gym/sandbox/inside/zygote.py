@@ -105,7 +105,7 @@ class Zygote:
         """See what the children do with processor and memory; end the largest while they pass the bound together."""
         for pid in self._watch.look():
             os.kill(pid, signal.SIGKILL)
-        seen = [[self._children[pid], busy] for pid, busy in self._watch.seen()]
+        seen = [[self._children[pid], busy, runnable] for pid, busy, runnable in self._watch.seen()]
         if seen:
             self._send({"seen": seen})
 
