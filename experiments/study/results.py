@@ -76,6 +76,11 @@ class Results:
         return cls(config or CompareConfig.of_run(folder.config), folder.facts, cells, failures)
 
     @property
+    def mark(self) -> str:
+        """What stands behind the title of whatever shows simulated figures."""
+        return " (simulated)" if self.simulated else ""
+
+    @property
     def algos(self) -> list[str]:
         """Names of the designers with a finished cell, in the order of the tables."""
         return sorted({cell.algo for cell in self.cells}, key=self._order.index)

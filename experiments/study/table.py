@@ -1,12 +1,25 @@
-"""A table of text: in Markdown, and on the console."""
+"""A table of text whose figures keep their full precision: in Markdown, in LaTeX, on the console, as data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
+
+
+@dataclass(frozen=True)
+class Number:
+    """A figure of a table: as it is printed, and as it is, in the same unit."""
+
+    text: str
+    value: float | None
+    """None: not known."""
+    low: float | None = None
+    """Ends of the 95% interval, where there is one."""
+    high: float | None = None
 
 
 @dataclass
@@ -17,8 +30,10 @@ class Table:
     columns: list[str]
     rows: list[list[str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    cells: list[list[str | Number]] = field(default_factory=list)
+    """What was added: rows with the figures behind their texts."""
 
-    def add(self, *cells: str) -> None:
+    def add(self, *cells: str | Number) -> None:
         """Add a row.
 
         Raises:
@@ -26,13 +41,19 @@ class Table:
         """
         if len(cells) != len(self.columns):
             raise ValueError(f"{self.title}: expected {len(self.columns)} cells; got {len(cells)}: {cells}")
-        self.rows.append(list(cells))
+        self.cells.append(list(cells))
+        self.rows.append([cell.text if isinstance(cell, Number) else cell for cell in cells])
 
     def markdown(self) -> str:
         """Write it in Markdown."""
         lines = [f"### {self.title}", "", "| " + " | ".join(self.columns) + " |", "|" + "---|" * len(self.columns)]
         lines += ["| " + " | ".join(row) + " |" for row in self.rows]
         return "\n".join([*lines, "", *(f"{note}\n" for note in self.notes)])
+
+    def data(self) -> dict[str, Any]:
+        """Return plain JSON data; figures are objects of `text`, `value` and, with an interval, `low` and `high`."""
+        return {"title": self.title, "columns": self.columns, "rows": [_plain(row) for row in self.cells],
+                "notes": self.notes}  # fmt: skip
 
     def show(self, console: Console) -> None:
         """Print it."""
@@ -47,3 +68,13 @@ class Table:
         for note in self.notes:
             console.print(note, style="dim")
         console.print()
+
+
+def _plain(row: list[str | Number]) -> list[str | dict[str, Any]]:
+    return [
+        cell
+        if isinstance(cell, str)
+        else {"text": cell.text, "value": cell.value}
+        | ({} if cell.low is None else {"low": cell.low, "high": cell.high})
+        for cell in row
+    ]

@@ -1,0 +1,84 @@
+"""Tables of what meta-agents make of the small design budget, and how what they write ends."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from w4s_gym.racing import Saving
+from w4s_gym.study.formats import percent, percent_interval, usage_cells
+from w4s_gym.study.results import Results
+from w4s_gym.study.stats import HierarchicalBootstrap
+from w4s_gym.study.table import Number, Table
+
+
+def design_table(results: Results, boot: HierarchicalBootstrap) -> Table | None:
+    """Return the main table: what each meta-agent makes of the same small design budget."""
+    config = results.config
+    if not results.meta_agents:
+        return None
+    turns, candidates = config.design_turns, config.design_candidates
+    budget = f"{turns} turn{'s' * (turns > 1)}, {candidates} candidate{'s' * (candidates > 1)} a turn"
+    table = Table(
+        f"Ability to design: {budget}{results.mark}",
+        ["designer", "val. %", "test % [95%]", "single %", "runs %", "calls", "tokens", "$", "exec. s"],
+    )
+    for algo in results.algos:
+        designer = results.designer(algo)
+        single: Number | str = ""
+        runnable: Number | str = ""
+        if designer.reference:
+            scores = results.search_scores(algo)
+            validation = float(np.mean([cell.result["search"]["validation"] for cell in results.of(algo)]))
+        elif algo in results.meta_agents:
+            scores, validation = results.design_scores(algo), results.design_validation(algo)
+            proposals = [proposal for _, proposal in results.single_proposals(algo)]
+            single = percent(float(np.mean([p["accuracy"] or 0.0 for p in proposals])))
+            runnable = percent(float(np.mean([p["status"] == "evaluated" for p in proposals])))
+        else:
+            continue
+        usage = usage_cells(results.usage(algo)) if designer.trains else [Number("0", 0)] * 4
+        test = percent_interval(boot.mean(scores, results.stream(algo)))
+        table.add(results.label(algo), percent(validation), test, single, runnable, *usage)
+    table.notes.append(
+        f"Mean over {config.seeds} seeds x {config.design_episodes} design episodes; each episode's workflow "
+        "is selected by validation (val.) among its own designs and tested once. Single: mean validation accuracy "
+        "of single proposals, 0 for one that does not run. Runs: share that runs, after repairs. Right: what "
+        "training cost (executor calls, tokens, dollars, seconds of executor latency), mean over seeds."
+    )
+    saving = sum((Saving(**cell.result["racing"]) for cell in results.cells), Saving(0, 0, 0, 0))
+    if saving.candidates:
+        table.notes.append(f"While training, {saving.text()}.")
+    return table
+
+
+def ends_table(results: Results) -> Table | None:
+    """Return how proposals and test runs end."""
+    if not results.meta_agents:
+        return None
+    table = Table(
+        f"How single proposals end, %, and how test runs of the designs end, %{results.mark}",
+        ["designer", "first try", "repaired", "skipped", "why skipped", "test runs: ok", "not ok"],
+    )
+    for algo in results.meta_agents:
+        proposals = [proposal for _, proposal in results.single_proposals(algo)]
+        ends = Counter(
+            "skipped" if p["status"] != "evaluated" else "repaired" if p["repairs"] else "first" for p in proposals
+        )
+        why = Counter(p["error"] for p in proposals if p["status"] != "evaluated")
+        statuses: Counter[str] = Counter()
+        for cell in results.of(algo):
+            for episode in cell.result["design"]["episodes"]:
+                chosen = episode["selected"][str(results.config.design_turns)]["workflow"]
+                statuses.update(cell.result["workflows"][chosen]["statuses"])
+        total = sum(statuses.values())
+        bad = {k: v for k, v in statuses.items() if k != "ok"}
+        table.add(
+            results.label(algo),
+            *(percent(ends[kind] / len(proposals)) for kind in ("first", "repaired", "skipped")),
+            ", ".join(f"{kind} {count}" for kind, count in why.most_common(3)),
+            percent(statuses["ok"] / total),
+            ", ".join(f"{kind} {percent(count / total).text}" for kind, count in sorted(bad.items())),
+        )
+    return table
