@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 from w4s_gym.algos import checkpoint
 from w4s_gym.algos.base import Algorithm, Batch
@@ -18,6 +19,27 @@ from w4s_gym.errors import ConfigError
 from w4s_gym.results import Evaluation
 from w4s_gym.workflows import hand_made_workflow
 
+_DIRECT = """\
+def solver(agent, task, entry_point=None):
+    text = agent.call_llm(messages=[{{"role": "user", "content": task}}], temperature=0.0)[0]
+    return {{"answer": {final}}}
+"""
+_FINAL = {"number": "agent.extract_answer_str(text)", "code": "agent.extract_code_block(text, entry_point=entry_point)"}
+"""Kind of answer -> how it is taken out of a reply; other answers are the reply."""
+_TEXT_VOTES = """\
+from collections import Counter
+
+
+def solver(agent, task):
+    texts = agent.call_llm(
+        messages=[{{"role": "user", "content": task}}],
+        temperature=0.8,
+        num_of_response={votes},
+        instructions="Think step by step. End with the final answer.",
+    )
+    answers = [agent.extract_answer_str(text) for text in texts]
+    return {{"answer": Counter(answers).most_common(1)[0][0]}}
+"""
 MAX_VOTES = 60
 """Most samples of CoT-SC; one call of a workflow may ask for 64."""
 
@@ -99,6 +121,24 @@ class SeedWorkflows(_Baseline):
         return self._batch({"accuracy": self.best.accuracy})
 
 
+class Direct(_Baseline):
+    """The model by itself: the question is all that it is given, once, in plain text."""
+
+    name = "direct"
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was asked."""
+        return self._iteration > 0
+
+    def collect(self, env: WorkflowDesignEnv, seed: int) -> Batch:
+        """Ask the validation items."""
+        self._open(env, seed)
+        workflow = _DIRECT.format(final=_FINAL.get(answer_kind(env), "text"))
+        self._keep(workflow, env.evaluate_workflow(workflow).accuracy)
+        return self._batch({"accuracy": self.best.accuracy})
+
+
 @dataclass(frozen=True)
 class CotSCConfig:
     """Everything that CoT-SC takes."""
@@ -106,6 +146,9 @@ class CotSCConfig:
     tokens_per_item: float | None = None
     """Prompt and completion tokens that another workflow spends on an item, to be matched by the number of samples;
     None means the usual five samples."""
+    form: Literal["json", "text"] = "json"
+    """How the chains are written: under JSON keys as in the hand-made workflow, or as plain text, which suits small
+    executors better."""
 
 
 class CotSC(_Baseline):
@@ -127,20 +170,22 @@ class CotSC(_Baseline):
     def collect(self, env: WorkflowDesignEnv, seed: int) -> Batch:
         """Measure the price of a sample, then the workflow with the number of samples that fits."""
         self._open(env, seed)
-        kind, tokens = answer_kind(env), self.config.tokens_per_item
+        kind, tokens, form = answer_kind(env), self.config.tokens_per_item, self.config.form
         if tokens is not None and kind != "code":
             # Two points of a line: the prompt is paid once a call, each further sample costs its completion.
-            one, five = (_tokens(env.evaluate_workflow(cot_sc(n, kind))) for n in (1, 5))
+            one, five = (_tokens(env.evaluate_workflow(cot_sc(n, kind, form))) for n in (1, 5))
             per_sample = max((five - one) / 4, 1e-9)
             self.votes = max(1, min(MAX_VOTES, round(1 + (tokens - one) / per_sample)))
-        workflow = cot_sc(self.votes, kind)
+        workflow = cot_sc(self.votes, kind, form)
         evaluation = env.evaluate_workflow(workflow)
         self._keep(workflow, evaluation.accuracy)
         return self._batch({"accuracy": evaluation.accuracy, "votes": float(self.votes), "tokens": _tokens(evaluation)})
 
 
-def cot_sc(votes: int, kind: AnswerKind) -> str:
+def cot_sc(votes: int, kind: AnswerKind, form: str = "json") -> str:
     """Return CoT-SC with this many samples. For programs, which cannot be counted, `votes` must be 5."""
+    if form == "text" and kind != "code":
+        return _TEXT_VOTES.format(votes=votes)
     source = hand_made_workflow("CoT-SC", kind)
     if kind == "code":
         if votes != 5:

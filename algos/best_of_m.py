@@ -19,6 +19,7 @@ from w4s_gym.algos.trajectory import Row
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import ConfigError
 from w4s_gym.messages import Message
+from w4s_gym.normal_form import normal_form
 from w4s_gym.options import from_fields
 from w4s_gym.results import Candidate
 
@@ -160,8 +161,9 @@ def roll_out(env: WorkflowDesignEnv, policy: Policy, *, m: int, seed: int, run: 
     Returns:
         The rows; the best workflow of this episode; `reward` and `accuracy` (means over candidates; a skipped one
         counts 0, one that could not be measured is left out), `runnable` (share of first attempts that passed the
-        self-test), `candidates`, `masked` (could not be measured) and `copies` (texts sent back as copies of a
-        workflow that the state shows, where the environment does that).
+        self-test), `candidates`, `masked` (could not be measured), `copies` (texts sent back as copies of a workflow
+        that the state shows, where the environment does that), `distinct` (different workflows among those measured,
+        apart from layout, comments and docstrings) and `new_best` (candidates that beat all before their turn).
     """
     env.reset(seed=seed)
     rows: list[Row] = []
@@ -244,4 +246,6 @@ def _figures(candidates: Sequence[Candidate]) -> dict[str, float]:
         "candidates": float(len(candidates)),
         "masked": float(len(candidates) - len(measured)),
         "copies": float(sum(c.copies for c in candidates)),
+        "distinct": float(len({normal_form(c.workflow) for c in measured if c.status == "evaluated"})),
+        "new_best": float(sum(c.new_best for c in measured)),
     }

@@ -442,3 +442,17 @@ def test_public_examples_run_with_the_prompt_in_front():
     env.close()
     assert result.answer.startswith("TrueFalse"), result
     assert "public example fails" in result.answer
+
+
+def test_with_a_fixed_draw_later_episodes_pay_nothing_for_what_was_measured(toy_env, scripted):
+    env = toy_env(draw=3, requests=True, prompt_style="guided", max_turns=1)
+    env.reset(seed=0)
+    asked, first = len(scripted.requests), env.candidate_messages(4)
+    assert {request.draw for request in scripted.requests} == {3}
+    env.reset(seed=1)
+    assert len(scripted.requests) == asked
+    assert env.candidate_messages(4) != first, "another episode asks for other changes"
+    free = toy_env()
+    free.reset(seed=0)
+    free.reset(seed=1)
+    assert {request.draw for request in scripted.requests[asked:]} == {0, 1}

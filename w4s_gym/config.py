@@ -36,6 +36,10 @@ class EnvConfig:
     """Repairs of one action before it is skipped."""
     self_test: bool = True
     """Run a new workflow on one sample before it is measured."""
+    draw: int | None = None
+    """Draw of the executor's randomness for all episodes, whatever their seeds: what was measured once is never paid
+    again, also by later episodes and other designers (slow or dear executors); a lucky draw stays lucky. None: the
+    seed of an episode chooses it."""
     feedback_cases: int = 5
     """Number of failed items shown after a turn; 0 shows none."""
     feedback_items: int = 0
@@ -94,8 +98,8 @@ class EnvConfig:
             ("feedback_items", 0),
         ):
             whole_number(getattr(self, name), least, name)
-        for name in ("validation_size", "test_size"):
+        for name, least in (("validation_size", 1), ("test_size", 1), ("draw", 0)):
             if getattr(self, name) is not None:
-                whole_number(getattr(self, name), 1, name)
+                whole_number(getattr(self, name), least, name)
         if self.journal is not None and not user_path(self.journal).parent.is_dir():
             raise ConfigError(f"expected journal to be a file in a folder that exists; got {self.journal!r}")

@@ -102,6 +102,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         self.reward_rule = self.config.reward
         self.seed_evaluations: dict[str, Evaluation] = {}
         """Validation results of the seed workflows, by name, since the last reset."""
+        self._played = 0  # seed of the last reset that had one
         self._episode = Episode(0, self.ledger)
         self._state: DesignState | None = None
         self._chat: list[Message] = []
@@ -188,8 +189,9 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         """Start an episode: measure the seed workflows (once per draw) and show the best one.
 
         Args:
-            seed: fixes the episode; it also chooses the draw of the executor's randomness, which later resets
-                without a seed keep, so that all candidates of a run are compared on equal terms.
+            seed: fixes the episode; it also chooses the draw of the executor's randomness (unless the option `draw`
+                does), which later resets without a seed keep, so that all candidates of a run are compared on equal
+                terms.
             options: none are known.
 
         Raises:
@@ -210,7 +212,9 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         super().reset(seed=seed)
         self._over = True  # until the seed workflows are measured
         await in_thread(self._open)
-        self._episode = Episode(self._episode.draw if seed is None else seed, self.ledger.child("episode"))
+        self._played = self._played if seed is None else seed
+        fixed = self.config.draw
+        self._episode = Episode(self._played if fixed is None else fixed, self.ledger.child("episode"))
         seeds = self._seeds
         measured = await self.aevaluate_workflows([s.source for s in seeds])
         self.seed_evaluations = {s.name: e for s, e in zip(seeds, measured, strict=True)}
@@ -296,13 +300,13 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         """Chat messages for each of `count` candidates of the current state.
 
         They are the same for all, unless the option `requests` asks each candidate to change another thing. The
-        requests depend on the episode's draw and the turn only; a larger count adds further ones. A candidate that
+        requests depend on the episode's seed and the turn only; a larger count adds further ones. A candidate that
         waits for its repair has no siblings.
         """
         chats = [[dict(m) for m in self._chat] for _ in range(count)]
         if not self.config.requests or self._pending is not None:
             return chats
-        requests = draw_requests(count, f"{self._episode.draw}/{self.state.turn}", self.state.card.is_code)
+        requests = draw_requests(count, f"{self._played}/{self.state.turn}", self.state.card.is_code)
         return [with_request(chat, request) for chat, request in zip(chats, requests, strict=True)]
 
     def evaluate_candidates(self, actions: Sequence[str], repair: Repair | None = None) -> list[Candidate]:

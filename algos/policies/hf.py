@@ -75,6 +75,12 @@ class HFConfig:
     (needs LoRA). `auto`: llama.cpp where it can on a CPU, else transformers."""
     rows_per_pass: int = 64
     """Samples that are generated together; more are cut into several passes."""
+    threads: int = 0
+    """Threads of a CPU, to train and (llama.cpp) to sample; 0 keeps torch's setting. One thread too many on a busy
+    machine makes everything many times slower."""
+    texts: str | None = None
+    """Folder that keeps what a server wrote (samplers other than `transformers`), by weights, prompt and seed: a run
+    that is made again after an interruption samples nothing twice."""
 
     def __post_init__(self) -> None:
         """Reject values that cannot be used."""
@@ -85,6 +91,8 @@ class HFConfig:
             )
         if not 0 <= self.min_p <= 1:
             raise ConfigError(f"expected 0 <= min_p <= 1; got {self.min_p}")
+        if self.threads < 0:
+            raise ConfigError(f"expected threads >= 0; got {self.threads}")
         check_form(self.reply_form)
 
 
@@ -111,6 +119,8 @@ class HFPolicy:
         """
         self.name = name or f"hf:{source}"
         self.config = config or HFConfig()
+        if self.config.threads:
+            torch.set_num_threads(self.config.threads)
         self.prompt_style = self.config.prompt_style
         self.temperature = self.config.temperature
         self.device = torch.device(pick_device(self.config.device))

@@ -7,6 +7,8 @@ are out of date.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from w4s_gym.algos.policies.reply_form import STOP, completed
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.errors import ConfigError
 from w4s_gym.executors.base import Completion
+from w4s_gym.executors.reply_store import ReplyStore
 from w4s_gym.messages import Message
 
 
@@ -62,6 +65,7 @@ class ServedPolicy(HFPolicy):
             )
         super().__init__(source, name, config)
         self._served = ""
+        self._kept = ReplyStore(config.texts, writable=True) if config.texts else None
 
     def sample(self, conversations: Sequence[Sequence[Message]], m: int, seed: int) -> list[list[Sample]]:
         """Write `m` texts for each conversation (see `Policy.sample`).
@@ -71,11 +75,6 @@ class ServedPolicy(HFPolicy):
             ExecutorUnavailable: the server could not be asked, or refused the adapters.
         """
         prompts = self._prompts(conversations)
-        self._prepare(max(len(prompt) for prompt in prompts) + self.config.max_new_tokens)
-        version = adapters_hash(self.model)
-        if version != self._served:
-            self._send_adapters(version)
-            self._served = version
         wanted: dict[tuple[int, ...], list[int]] = {}
         for place, prompt in enumerate(prompts):
             wanted.setdefault(tuple(prompt), []).append(place)
@@ -88,9 +87,34 @@ class ServedPolicy(HFPolicy):
                 count = min(self._most, total - start)
                 orders.append(Order(tokens, count, first + start))
                 owners += [(places[i // m], i % m) for i in range(start, start + count)]
-        texts = [text for reply in run_sync(self._ask_all(orders)) for text in reply]
+        texts = [text for reply in self._answers(orders) for text in reply]
         samples = {owner: self._sample(text, len(prompts[owner[0]])) for owner, text in zip(owners, texts, strict=True)}
         return [[samples[place, i] for i in range(m)] for place in range(len(prompts))]
+
+    def _answers(self, orders: Sequence[Order]) -> list[Sequence[Completion]]:
+        """The texts of each order, those that are kept and those that the server is asked for now."""
+        version = adapters_hash(self.model)
+        keys = [self._key(order, version) for order in orders]
+        answers = [self._read(key) for key in keys]
+        lacking = [i for i, answer in enumerate(answers) if answer is None]
+        if lacking:
+            self._prepare(max(len(orders[i].prompt) for i in lacking) + self.config.max_new_tokens)
+            if version != self._served:
+                self._send_adapters(version)
+                self._served = version
+            for i, reply in zip(lacking, run_sync(self._ask_all([orders[i] for i in lacking])), strict=True):
+                answers[i] = reply
+                if self._kept is not None:
+                    self._kept.put({keys[i]: json.dumps([[c.text, c.finish_reason] for c in reply])})
+        return [answer for answer in answers if answer is not None]
+
+    def _key(self, order: Order, version: str) -> str:
+        facts = json.dumps([self._base_hash, version, dict(self._body(order))], sort_keys=True)
+        return hashlib.sha256(facts.encode()).hexdigest()
+
+    def _read(self, key: str) -> Sequence[Completion] | None:
+        text = self._kept.get(key) if self._kept is not None else None
+        return None if text is None else [Completion(written, reason) for written, reason in json.loads(text)]
 
     @property
     @abstractmethod

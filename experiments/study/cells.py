@@ -203,7 +203,7 @@ def measure(space: Workspace, meta_agent: Policy | None, found: Found | None, sh
 
     Args:
         space: the cell; the `env` of its configuration is the benchmark that is designed for.
-        meta_agent: asked for designs; None for designers that only search.
+        meta_agent: asked for as many designs as the configuration says; None for designers that only search.
         found: best workflow of the search, if there was a search.
         share: share of the cell's dollars that this may cost, if there is a limit.
 
@@ -216,7 +216,7 @@ def measure(space: Workspace, meta_agent: Policy | None, found: Found | None, sh
         result: dict[str, Any] = {}
         if found is not None:
             result["search"] = final.search(found)
-        if meta_agent is not None:
+        if meta_agent is not None and space.config.design_episodes:
             result["design"] = design(space, meta_agent, final)
         return {**result, "workflows": final.workflows}
     finally:

@@ -44,7 +44,7 @@ class CompareConfig:
     design_candidates: int = 1
     """Candidates a turn of the design budget."""
     design_episodes: int = 6
-    """Independent design episodes of every meta-agent and seed."""
+    """Independent design episodes of every meta-agent and seed; 0 tests the result of training or search alone."""
     curve_turns: int = 2
     """Longest design budget of the curve over turns (0: no curve)."""
     validation_size: int = 40
@@ -82,10 +82,10 @@ class CompareConfig:
         Raises:
             ConfigError: an option has a value that cannot be used.
         """
-        for name in ("seeds", "budget", "candidates", "turns", "design_turns", "design_candidates", "design_episodes"):
+        for name in ("seeds", "budget", "candidates", "turns", "design_turns", "design_candidates"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"expected {_option(name)} of at least 1; got {getattr(self, name)}")
-        for name in ("workers", "curve_turns", "iterations"):
+        for name in ("workers", "curve_turns", "iterations", "design_episodes"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"expected {_option(name)} of at least 0; got {getattr(self, name)}")
         if self.max_dollars < 0:

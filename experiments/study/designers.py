@@ -128,6 +128,12 @@ def _seed(setup: Setup) -> Algorithm:
     return SeedWorkflows()
 
 
+def _direct(setup: Setup) -> Algorithm:
+    from w4s_gym.algos.baselines import Direct
+
+    return Direct()
+
+
 def _cot_sc(setup: Setup) -> Algorithm:
     from w4s_gym.algos.baselines import CotSC, CotSCConfig
 
@@ -143,6 +149,7 @@ def _random_edits(setup: Setup) -> Algorithm:
 DESIGNERS: dict[str, Designer] = {
     "untrained": Designer("untrained", _untrained, meta_agent=True, baseline=True, settings="best_of_m:BestOfMConfig"),
     "seed": Designer("best seed", _seed, needs_policy=False, reference=True, measures=3),
+    "direct": Designer("asked directly", _direct, needs_policy=False, measures=1),
     "sft": Designer("SFT", _sft, meta_agent=True, trains=True, against=("untrained",), settings="sft:SFTConfig"),
     "rlao": Designer(
         "RLAO", _rlao, meta_agent=True, trains=True, leads=True, against=("sft", "untrained", "grpo"),

@@ -3,7 +3,7 @@ from random import Random
 
 import pytest
 
-from w4s_gym.algos.baselines import CotSC, CotSCConfig, RandomEdits, RandomEditsConfig, SeedWorkflows, cot_sc
+from w4s_gym.algos.baselines import CotSC, CotSCConfig, Direct, RandomEdits, RandomEditsConfig, SeedWorkflows, cot_sc
 from w4s_gym.algos.hill_climber import HillClimber
 from w4s_gym.algos.random_edits import random_edit
 from w4s_gym.errors import ConfigError
@@ -40,6 +40,27 @@ def test_cot_sc_without_a_budget_is_the_usual_one(toy_env):
     assert cot_sc(5, "code") == hand_made_workflow("CoT-SC", "code")
     with pytest.raises(ConfigError, match="5 votes"):
         cot_sc(9, "code")
+
+
+def test_cot_sc_in_plain_text_asks_without_keys_and_votes(toy_env, scripted):
+    env = toy_env()
+    baseline = CotSC(CotSCConfig(form="text"))
+    batch = baseline.collect(env, seed=1)
+    assert "call_llm" in batch.best_workflow and "num_of_response=5," in batch.best_workflow
+    assert [request.n for request in scripted.requests if not request.json_keys] == [5] * 16
+    compile(cot_sc(3, "number", "text"), "w", "exec")
+    assert cot_sc(5, "code", "text") == hand_made_workflow("CoT-SC", "code"), "programs cannot be counted"
+
+
+def test_a_model_that_is_asked_directly_gets_the_question_and_nothing_else(toy_env, scripted):
+    env = toy_env()
+    baseline = Direct()
+    batch = baseline.collect(env, seed=1)
+    assert baseline.finished and batch.best_accuracy >= 0
+    asked = [request for request in scripted.requests if not request.json_keys]
+    questions = {item.task for item in env.split.validation}
+    assert {request.messages[-1]["content"] for request in asked} == questions
+    assert {request.messages[0]["content"] for request in asked} == {"You are a helpful task solver."}
 
 
 @pytest.mark.parametrize("kind", ["number", "code"])

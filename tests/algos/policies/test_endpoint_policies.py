@@ -124,3 +124,22 @@ def test_a_server_is_given_the_tokens_of_the_first_words_and_where_to_stop(serve
     assert request["prompt"] == [*policy.codec.prompt(ask("one")), *begun]
     assert (request["stop"], request["min_p"]) == (["\n```"], 0.1)
     assert sample.text.startswith("```python\ndef solver(agent, taskw4s-") and sample.truncated
+
+
+def test_kept_texts_are_not_sampled_again_by_the_same_weights_and_only_by_them(server, random_llm, tmp_path):
+    url, seen = server
+    options = {"lora_rank": 2, "max_new_tokens": 7, "sampler": url, "texts": str(tmp_path)}
+    policy = make_policy(f"hf:{random_llm}", **options)
+    first = policy.sample([ask("one"), ask("two")], 2, seed=0)
+    assert len(seen["requests"]) == 2
+    again = make_policy(f"hf:{random_llm}", **options)
+    assert again.sample([ask("one"), ask("two")], 2, seed=0) == first
+    assert len(seen["requests"]) == 2 and len(seen["adapters"]) == 1  # a run that is made again needs no server
+    assert again.sample([ask("one"), ask("three")], 2, seed=0)[0] == first[0]
+    assert [r["prompt"] for r in seen["requests"][2:]] == [policy.codec.prompt(ask("three"))]
+    again.sample([ask("one")], 2, seed=1)
+    assert len(seen["requests"]) == 4, "another seed is another sample"
+    with torch.no_grad():
+        again.model.base_model.model.model.layers[0].self_attn.q_proj.lora_B["default"].weight[0, 0] += 1e-3
+    again.sample([ask("one")], 2, seed=0)
+    assert len(seen["requests"]) == 5, "other weights write other texts"
