@@ -45,7 +45,9 @@ class LlamaCppPolicy(ServedPolicy):
         Raises:
             ConfigError: the options do not train adapters, the file cannot be read, or a package is missing.
         """
-        settings = ServerSettings(str(gguf), slots=_SLOTS, threads=config.threads or torch.get_num_threads(), reuse_prompts=True)
+        settings = ServerSettings(
+            str(gguf), slots=_SLOTS, threads=config.threads or torch.get_num_threads(), reuse_prompts=True
+        )
         self._server = LlamaServer(settings, shared=False)
         super().__init__(dense_model(gguf), name, config)
         self._base_file = BaseFile.read(gguf, self.model)

@@ -1,6 +1,7 @@
 """The experiment with real models, on sizes that only show that it runs end to end."""
 
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -8,6 +9,7 @@ import weak_for_strong
 from weak_for_strong import DEFAULT, ENVIRONMENT, POLICY, WEAK_FOR_STRONG, WeakForStrongConfig, completed
 
 from w4s_gym.algos.policies.hf import HFConfig
+from w4s_gym.config_file import read_config
 from w4s_gym.evaluation import EvaluationLimits
 from w4s_gym.executors.local import LocalConfig
 from w4s_gym.journal import RunFolder
@@ -28,6 +30,15 @@ def test_all_options_are_known():
     executor = {k: v for k, v in ENVIRONMENT["executor_config"].items() if k != "cache_folder"}
     assert from_fields(LocalConfig(), executor, "executor config").reply_tokens < 1000
     assert from_fields(HFConfig(), POLICY, "policy").lora_rank
+
+
+def test_the_set_up_for_a_gpu_is_valid():
+    path = Path(weak_for_strong.__file__).parent / "configs" / "weak-for-strong-7b.yaml"
+    config = completed(read_config(WeakForStrongConfig, path))
+    assert from_fields(HFConfig(), config.policy_options, "policy").sampler.startswith("http")
+    for cell in weak_for_strong.cells(config):
+        cell.designer.check_options(config.options_of(cell.algo), cell.algo)
+    assert config.env_options["requests"] and config.seeds >= 3
 
 
 def test_options_of_the_command_line_add_to_those_of_the_experiment():
