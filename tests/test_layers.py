@@ -21,7 +21,7 @@ FLOORS = (
     {"algos"},
     {"integrations", "scorer", "standalone", "testing", "vector", "wrappers", "calibration", "command_line"},
     {"env"},
-    {"parts"},
+    {"parts", "snapshot"},
     {"config", "candidates"},
     {"measure"},
     {"evaluation"},

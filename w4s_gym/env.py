@@ -31,6 +31,7 @@ from w4s_gym.racing import Race, Saving
 from w4s_gym.render import render_episode
 from w4s_gym.results import Candidate, Evaluation
 from w4s_gym.sandbox import Sandbox
+from w4s_gym.snapshot import Snapshot, made_for
 from w4s_gym.spaces import UnicodeText
 from w4s_gym.splits import Split
 from w4s_gym.state import Attempt, DesignState, FailureCase, TaskCard, after
@@ -91,6 +92,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         self.config = from_fields(EnvConfig(), given, "environment")
         self._seeds = self.benchmark.choose_seeds(self.config.seed_workflows)
         self._made_of: dict[str, Any] = {"benchmark": benchmark, "executor": executor, **options}
+        self._own_options = own
         self._parts = Parts(self.benchmark, own, executor, self.config)
         self._opened: CandidateTrials | None = None
         self._guest = False
@@ -293,6 +295,82 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         other.ledger = self.ledger
         other._episode = Episode(0, self.ledger)
         return other
+
+    # ---- searches that branch -----------------------------------------------------------------------------------
+
+    def save_state(self) -> Snapshot:
+        """Return this moment of the episode, which `load_state` comes back to; nothing is stopped or copied in depth.
+
+        Returns:
+            Plain data that can be pickled: it may also be loaded in another process, by an environment that was made
+            with the same options.
+
+        Raises:
+            ProtocolError: `reset` was not called yet, or a step is under way.
+
+        Example:
+            >>> env = WorkflowDesignEnv("GSMSymbolic", validation_size=8, test_size=8)
+            >>> observation, info = env.reset(seed=0)
+            >>> here, action = env.save_state(), env.action_space.sample()
+            >>> first = env.step(action)
+            >>> observation, info = env.load_state(here)
+            >>> env.step(action) == first
+            True
+            >>> env.close()
+        """
+        with self._alone():
+            return Snapshot(
+                made_for=self._made_for(),
+                state=self.state,
+                chat=tuple(dict(message) for message in self._chat),
+                pending=self._pending,
+                over=self._over,
+                shown=frozenset(self._shown),
+                draw=self._episode.draw,
+                usage=self._episode.ledger.usage,
+                seed_evaluations=dict(self.seed_evaluations),
+                randomness=self.np_random.bit_generator.state,
+                kept=self._trials.measurer.kept.copy(),
+            )
+
+    def load_state(self, saved: Snapshot) -> tuple[str, dict[str, Any]]:
+        """Go on from a moment that `save_state` returned: the same actions earn the same rewards again.
+
+        That is exact as long as the executor repeats itself for the same draw, as the simulated ones do and endpoints
+        with a cache. What was measured since stays known, and is not paid again (with `racing` it is forgotten, since
+        races depend on what was measured before them). What was spent stays on `ledger` and counts against the budget.
+
+        Args:
+            saved: taken in this environment, or in one with the same benchmark, executor, items and options.
+
+        Returns:
+            Observation and info, as `reset` does. A fresh `gym.make` environment must be stepped through
+            `env.unwrapped` then, as its wrappers wait for `reset`.
+
+        Raises:
+            ConfigError: the state is of an environment that differs, or is no `Snapshot`.
+            ProtocolError: a step is under way.
+        """
+        if not isinstance(saved, Snapshot):
+            raise ConfigError(f"expected what save_state() returned; got {saved!r:.80}")
+        with self._alone():
+            saved.check(self._made_for())
+            kept = saved.kept.copy()
+            if self.config.racing is None:
+                kept.add(self._trials.measurer.kept)
+            self._trials.measurer.kept = kept
+            self._episode = Episode(saved.draw, self.ledger.child("episode"))
+            self._episode.ledger.usage = saved.usage
+            self.np_random.bit_generator.state = saved.randomness
+            self.seed_evaluations = dict(saved.seed_evaluations)
+            self._state, self._pending, self._over = saved.state, saved.pending, saved.over
+            self._chat = [dict(message) for message in saved.chat]
+            self._shown = set(saved.shown)
+            return observation(self.messages), self._info(saved.pending)
+
+    def _made_for(self) -> dict[str, Any]:
+        name = self._parts.executor_name
+        return made_for(self.benchmark.name, self._own_options, name, self.split.hash, self.config)
 
     # ---- candidates: try without advancing, then advance --------------------------------------------------------
 

@@ -35,6 +35,28 @@ class Trial:
     usage: Usage = field(default_factory=Usage)
 
 
+@dataclass
+class Kept:
+    """What was measured; the results themselves never change."""
+
+    results: dict[tuple[str, int, Part], Evaluation] = field(default_factory=dict)
+    """Whole evaluations, by digest of the workflow, draw and part."""
+    samples: dict[tuple[str, int], ItemResult] = field(default_factory=dict)
+    """Self-tests, by digest and draw."""
+    partial: dict[tuple[str, int], dict[int, ItemResult]] = field(default_factory=dict)
+    """Results by position of validations that a race ended."""
+
+    def copy(self) -> Kept:
+        """Return what stays as it is when more is measured."""
+        return Kept(dict(self.results), dict(self.samples), dict(self.partial))
+
+    def add(self, other: Kept) -> None:
+        """Take up what was measured elsewhere, or later; what is here already stays."""
+        self.results = other.results | self.results
+        self.samples = other.samples | self.samples
+        self.partial = other.partial | self.partial
+
+
 _NO_CALL = ErrorReport(
     "NoCall",
     "solver answered without asking the executor; pass `task` to agent.call_llm or agent.call_json_format_llm and take "
@@ -64,9 +86,8 @@ class Measurer:
         self._sandbox = sandbox
         self._split = split
         self._record = record
-        self._kept: dict[tuple[str, int, Part], Evaluation] = {}
-        self._samples: dict[tuple[str, int], ItemResult] = {}
-        self._partial: dict[tuple[str, int], dict[int, ItemResult]] = {}
+        self.kept = Kept()
+        """What is not measured again."""
         self._locks: dict[tuple[str, int], asyncio.Lock] = {}
         self.saving = Saving(0, 0, 0, 0)
         """What racing saved so far."""
@@ -85,7 +106,7 @@ class Measurer:
         """
         parts = {"validation": self._split.validation, "test": self._split.test, "feedback": self._split.feedback}
         items = parts[part]
-        fresh = [s for s in dict.fromkeys(sources) if (digest(s), episode.draw, part) not in self._kept]
+        fresh = [s for s in dict.fromkeys(sources) if (digest(s), episode.draw, part) not in self.kept.results]
         outcomes = await self._evaluator.evaluate_many(fresh, items, episode)
         errors = []
         for source, outcome in zip(fresh, outcomes, strict=True):
@@ -98,7 +119,7 @@ class Measurer:
         unpaid = set(fresh)
         results = []
         for source in sources:
-            result = self._kept[digest(source), episode.draw, part]
+            result = self.kept.results[digest(source), episode.draw, part]
             if source in unpaid:
                 unpaid.discard(source)
             else:
@@ -123,23 +144,23 @@ class Measurer:
         deadline = self._evaluator.deadline()
         # Equal workflows among the candidates wait for the first of them and are then charged as cached.
         async with self._locks.setdefault(key, asyncio.Lock()):
-            kept = self._kept.get((*key, "validation"))
+            kept = self.kept.results.get((*key, "validation"))
             if kept is not None:
                 charge_again(episode.ledger, kept.usage)
                 return Trial(kept, usage=kept.usage)
             sample: ItemResult | None = None
             try:
                 if self_test:
-                    sample = self._samples.get(key) or await self._self_test(source, episode, deadline)
+                    sample = self.kept.samples.get(key) or await self._self_test(source, episode, deadline)
                     if sample.status == "infrastructure":
                         return Trial(error=sample.error, infrastructure=True, usage=sample.usage)
-                    self._samples[key] = sample
+                    self.kept.samples[key] = sample
                     if sample.status not in ("ok", "budget"):
                         return Trial(error=sample.error, usage=sample.usage)
                     if must_ask and sample.usage.calls == 0:
                         return Trial(error=_NO_CALL, usage=sample.usage)
-                known = self._partial.get(key, {} if sample is None else {0: sample})
-                charge_again(episode.ledger, sum((r.usage for r in self._partial.get(key, {}).values()), Usage()))
+                known = self.kept.partial.get(key, {} if sample is None else {0: sample})
+                charge_again(episode.ledger, sum((r.usage for r in self.kept.partial.get(key, {}).values()), Usage()))
                 items = self._split.validation
                 evaluation = await self._evaluator.evaluate(source, items, episode, known, race, deadline)
             except (ExecutorUnavailable, BudgetExceeded) as error:
@@ -152,7 +173,7 @@ class Measurer:
                 self.saving = self.saving + Saving(len(items), len(evaluation.items), stopped, 1)
             if evaluation.estimate is not None:
                 position = {item.id: i for i, item in enumerate(items)}
-                self._partial[key] = {position[r.item_id]: r for r in evaluation.items}
+                self.kept.partial[key] = {position[r.item_id]: r for r in evaluation.items}
                 self._record("evaluation", part="validation", draw=draw, workflow=source, **evaluation_view(evaluation))
             else:
                 self._keep(source, draw, "validation", evaluation)
@@ -166,22 +187,22 @@ class Measurer:
             BudgetExceeded: a cap of the run was reached.
         """
         key = (digest(source), episode.draw)
-        if key not in self._partial:
-            return self._kept[(*key, "validation")]  # an equal candidate was completed before
-        known = self._partial[key]
+        if key not in self.kept.partial:
+            return self.kept.results[(*key, "validation")]  # an equal candidate was completed before
+        known = self.kept.partial[key]
         evaluation = await self._evaluator.evaluate(source, self._split.validation, episode, known)
         self.saving = self.saving + Saving(0, len(evaluation.items) - len(known), 0, 0)
-        del self._partial[key]
+        del self.kept.partial[key]
         self._keep(source, episode.draw, "validation", evaluation)
         return evaluation
 
     def race(self, workflow: str, draw: int, rule: RacingRule) -> Race | None:
         """Make the race against a workflow that holds the state; None if it was not measured on all items."""
-        reference = self._kept.get((digest(workflow), draw, "validation"))
+        reference = self.kept.results.get((digest(workflow), draw, "validation"))
         size = len(self._split.validation)
         if reference is None or len(reference.scored) < size:
             return None
-        archive = [e for (_, _, part), e in self._kept.items() if part == "validation" and len(e.scored) == size]
+        archive = [e for (_, _, part), e in self.kept.results.items() if part == "validation" and len(e.scored) == size]
         return Race([r.score for r in reference.items], [[r.score for r in e.items] for e in archive], rule)
 
     async def _self_test(self, source: str, episode: Episode, deadline: float) -> ItemResult:
@@ -200,7 +221,7 @@ class Measurer:
             return ItemResult(item.id, "timeout_wall", 0.0, error=error, usage=own.ledger.usage)
 
     def _keep(self, source: str, draw: int, part: Part, evaluation: Evaluation) -> None:
-        self._kept[digest(source), draw, part] = evaluation
+        self.kept.results[digest(source), draw, part] = evaluation
         self._record("evaluation", part=part, draw=draw, workflow=source, **evaluation_view(evaluation))
 
 

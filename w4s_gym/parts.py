@@ -74,8 +74,9 @@ class Parts:
         if opened:
             raise TypeError(
                 f"an environment in use cannot be copied or pickled: it holds processes ({', '.join(opened)}): "
-                "call close() first (a later reset opens them again), make another one with gym.make(env.spec), or try "
-                "actions without advancing with evaluate_candidates"
+                "to come back to this moment, use save_state() and load_state(), also in another environment made with "
+                "gym.make(env.spec); to copy the environment, call close() first (a later reset opens them again); to "
+                "try actions without advancing, use evaluate_candidates()"
             )
 
     @property

@@ -32,17 +32,21 @@ def write_view(results: Results, tables: Sequence[Table], folder: Path, path: Pa
         The file.
     """
     path = path or folder / "view.html"
+    path.write_text(view_page(results, tables, folder), encoding="utf-8", errors="replace")
+    return path
+
+
+def view_page(results: Results, tables: Sequence[Table], folder: Path) -> str:
+    """Return the page of a comparison as HTML; see `write_view`."""
     page = files("w4s_gym.study").joinpath("page")
     data = json.dumps(_Page(results, tables, folder).data(), ensure_ascii=False, separators=(",", ":"))
-    text = Template(page.joinpath("page.html").read_text(encoding="utf-8")).substitute(
+    return Template(page.joinpath("page.html").read_text(encoding="utf-8")).substitute(
         title="w4s-gym run" + (" (simulated)" if results.simulated else ""),
         style=page.joinpath("page.css").read_text(encoding="utf-8"),
         script=page.joinpath("page.js").read_text(encoding="utf-8"),
         # No text of the run can end the script element or begin another one.
         data=data.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"),
     )
-    path.write_text(text, encoding="utf-8", errors="replace")
-    return path
 
 
 class _Pool:

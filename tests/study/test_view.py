@@ -12,6 +12,7 @@ import pytest
 
 from w4s_gym.algos.trajectory import Row, write_rows
 from w4s_gym.journal import RunFolder
+from w4s_gym.study import show
 from w4s_gym.study.report import ComparisonReport
 from w4s_gym.study.results import Results
 from w4s_gym.study.view import write_view
@@ -101,20 +102,41 @@ def test_rows_of_another_version_are_named_and_the_rest_is_shown(old_run, tmp_pa
     assert "not shown:" in path.read_text()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium")
-@pytest.mark.parametrize(("width", "count"), [(400, 0), (1600, 2000)])
-def test_a_browser_opens_it_without_an_error(page, tmp_path, width, count):
-    path, _ = page(count, HOSTILE.replace("\ud800", ""))
+def browse(path: Path, width: int = 1600) -> str:
+    """Open a page in a real browser and return what it shows in the end, as HTML; nothing may go wrong meanwhile."""
+    if CHROMIUM is None:
+        pytest.skip("needs a browser: apt-get install chromium")
     done = subprocess.run(
         [
             CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},1200", "--enable-logging=stderr",
+            f"--user-data-dir={path.parent / 'profile'}", f"--window-size={width},1200", "--enable-logging=stderr",
             "--virtual-time-budget=20000", "--dump-dom", path.as_uri(),
         ],
         capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    assert 'data-ready="true"' in done.stdout, done.stderr[-2000:]
     assert "CONSOLE" not in done.stderr, done.stderr[-2000:]
-    assert "<title>w4s-gym run (simulated)</title>" in done.stdout  # no hostile script ran
-    assert "new best" in done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize(("width", "count"), [(400, 0), (1600, 2000)])
+def test_a_browser_opens_it_without_an_error(page, width, count):
+    path, _ = page(count, HOSTILE.replace("\ud800", ""))
+    shown = browse(path, width)
+    assert 'data-ready="true"' in shown
+    assert "<title>w4s-gym run (simulated)</title>" in shown  # no hostile script ran
+    assert "new best" in shown
+
+
+def test_a_notebook_shows_it_in_a_frame_of_its_own(page, tmp_path):
+    page(text=HOSTILE.replace("\ud800", ""))
+    frame = show(tmp_path / "compare")._repr_html_()
+    end = "document.documentElement.dataset.ready = &quot;true&quot;;"
+    assert end in frame
+    told = frame.replace(
+        end, "open(1); parent.postMessage(document.getElementById(&quot;detail&quot;).textContent, &quot;*&quot;);"
+    )
+    listen = "addEventListener('message', (event) => { document.title = event.data.slice(0, 40); });"
+    (tmp_path / "notebook.html").write_text(f"<!doctype html><script>{listen}</script>{told}", encoding="utf-8")
+    shown = browse(tmp_path / "notebook.html")
+    assert "<title>RLAO, seed" in shown

@@ -176,7 +176,7 @@ function transcript(row) {
 }
 function open(index) {
   open_row = index;
-  history.replaceState(null, "", `#${index}`);
+  if (location.protocol !== "about:") history.replaceState(null, "", `#${index}`); // inside a notebook it has no address
   const row = run.rows[index];
   const interval = row.interval ? ` [${percent(row.interval[0])}, ${percent(row.interval[1])}]` : "";
   const facts = [`${label(row.algo)}, seed ${row.seed}, episode ${row.episode}, turn ${row.turn + 1}, candidate ${row.candidate + 1}`, row.kind, row.status,
