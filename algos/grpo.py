@@ -23,6 +23,7 @@ import torch
 
 from w4s_gym.algos.base import Batch
 from w4s_gym.algos.best_of_m import BestOfM, BestOfMConfig
+from w4s_gym.algos.mechanism import groups_with_spread
 from w4s_gym.algos.policies.base import Policy, trainable
 from w4s_gym.algos.trajectory import Row
 from w4s_gym.errors import ConfigError
@@ -91,8 +92,8 @@ class GRPO(BestOfM):
 
         Returns:
             `loss`, `rows` (trained on), `rows_too_long`, `rows_empty` (cut off before their first token), `rows_masked`
-            (could not be measured), and `flat_groups`, the share of groups without a gradient because all candidates
-            earned the same.
+            (could not be measured), and `groups_with_spread`, the share of states whose candidates did not all earn the
+            same: the others have no gradient.
         """
         attempts = _groups(batch.rows, self.config.candidates)
         # A text without a token has no gradient, and is left out of its group as what could not be measured is.
@@ -104,7 +105,7 @@ class GRPO(BestOfM):
             "rows_empty": float(empty),
             "rows_too_long": float(sum(len(group) for group in groups) - sum(len(group) for group in fitting)),
             "rows_masked": float(sum(row.reward is None for row in batch.rows)),
-            "flat_groups": sum(len({r.reward for r in g} - {None}) < 2 for g in groups) / max(1, len(groups)),
+            "groups_with_spread": groups_with_spread([row for group in groups for row in group]),
         }
         if all(row.reward is None for group in fitting for row in group):
             return {"loss": 0.0, **figures}

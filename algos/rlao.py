@@ -22,6 +22,7 @@ from random import Random
 from w4s_gym.algos.base import Batch
 from w4s_gym.algos.best_of_m import BestOfM, BestOfMConfig
 from w4s_gym.algos.codec import EncodedRow, WeightedText
+from w4s_gym.algos.mechanism import effective_rows, groups_with_spread, new_best_weight
 from w4s_gym.algos.policies.base import Policy, trainable
 from w4s_gym.algos.regression import Regression, grouped_batches, with_mean_weight_1
 from w4s_gym.algos.seeding import derive_seed
@@ -169,16 +170,25 @@ class RLAO(BestOfM):
         """Fit the new rows and some earlier ones; rows without a reward never train.
 
         Returns:
-            The figures of `fit`, and `rows_masked`, the rows of this batch that could not be measured.
+            The figures of `fit`; `rows_masked`, the rows of this batch that could not be measured; and what the update
+            learned from (`mechanism.py`): `effective_rows` and `new_best_weight` of the rows passed, 0 if none were,
+            and `groups_with_spread` of this batch.
         """
         seed = derive_seed("update", self.run, self.progress.updates)
         new, earlier = self._weighted(batch.rows), self._weighted(self._earlier)
         chosen = [*new, *Random(seed).sample(earlier, min(self.config.replay, len(earlier)))]
-        teaches = self.teaches([row for row, _ in chosen])
-        figures = self.fit([text for _, text in chosen] if teaches else [], seed)
+        passed = chosen if self.teaches([row for row, _ in chosen]) else []
+        figures = self.fit([text for _, text in passed], seed)
+        weights = [text.weight for _, text in passed]
         self._earlier += batch.rows
         self.progress = replace(self.progress, updates=self.progress.updates + 1)
-        return {**figures, "rows_masked": float(sum(row.reward is None for row in batch.rows))}
+        return {
+            **figures,
+            "rows_masked": float(sum(row.reward is None for row in batch.rows)),
+            "effective_rows": effective_rows(weights),
+            "new_best_weight": new_best_weight([row for row, _ in passed], weights),
+            "groups_with_spread": groups_with_spread(batch.rows),
+        }
 
     def fit(self, texts: Iterable[WeightedText], seed: int) -> dict[str, float]:
         """Pass `epochs` times over weighted texts; `seed` fixes the order of the batches.

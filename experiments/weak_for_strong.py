@@ -129,11 +129,13 @@ def write_report(folder: RunFolder, config: CompareConfig) -> None:
     write_comparison(folder, config)
     results = Results.of_run(folder)
     alone = [r for r in folder.records("cell") if r["variant"] == ALONE]
-    tables = [learning_table(results), found_table(results, Results.of_run(folder, ALONE) if alone else None)]
-    path = folder.path / "learning.md"
-    path.write_text("\n".join(table.markdown() for table in tables), encoding="utf-8")
-    for table in tables:
-        table.show(console)
+    found = found_table(results, Results.of_run(folder, ALONE) if alone else None)
+    learned = learning_table(results)
+    if learned is not None:
+        learned.show(console)
+    found.show(console)
+    path = folder.path / "found.md"
+    path.write_text(found.markdown(), encoding="utf-8")
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 

@@ -149,7 +149,6 @@ def _random_edits(setup: Setup) -> Algorithm:
 DESIGNERS: dict[str, Designer] = {
     "untrained": Designer("untrained", _untrained, meta_agent=True, baseline=True, settings="best_of_m:BestOfMConfig"),
     "seed": Designer("best seed", _seed, needs_policy=False, reference=True, measures=3),
-    "direct": Designer("asked directly", _direct, needs_policy=False, measures=1),
     "sft": Designer("SFT", _sft, meta_agent=True, trains=True, against=("untrained",), settings="sft:SFTConfig"),
     "rlao": Designer(
         "RLAO", _rlao, meta_agent=True, trains=True, leads=True, against=("sft", "untrained", "grpo"),
@@ -166,6 +165,7 @@ DESIGNERS: dict[str, Designer] = {
         settings="baselines:CotSCConfig",
     ),
     "random_edits": Designer("random edits", _random_edits, needs_policy=False, settings="baselines:RandomEditsConfig"),
+    "direct": Designer("asked directly", _direct, needs_policy=False, measures=1),
 }  # fmt: skip
 """Name on the command line -> designer, in the order of the tables."""
 

@@ -8,17 +8,32 @@ from w4s_gym.study.results import Results
 from w4s_gym.study.stats import HierarchicalBootstrap
 from w4s_gym.study.table import Table
 
+COLUMNS = (
+    ("runnable", "run at once %", 100),
+    ("accuracy", "mean acc. %", 100),
+    ("distinct", "distinct", 0),
+    ("copies", "copies", 0),
+    ("new_best", "new bests", 0),
+    ("groups_with_spread", "spread %", 100),
+    ("effective_rows", "eff. rows", 1),
+    ("new_best_weight", "weight on new bests %", 100),
+)
+"""Figure of the learning curve, column, and what its mean over seeds is multiplied by (0: the sum is shown)."""
 
-def learning_table(results: Results) -> Table:
-    """Return what was proposed in each iteration, summed over seeds; an iteration is played before its update."""
+
+def learning_table(results: Results) -> Table | None:
+    """Return what was proposed in each iteration and what its update learned from; None where nothing was proposed."""
     mark = " (simulated)" if results.simulated else ""
     table = Table(
         f"Proposals by iteration{mark}",
-        ["designer", "iteration", "n", "run at once %", "mean acc. %", "distinct", "copies", "new bests", "updates"],
+        ["designer", "iteration", "n", *(name for _, name, _ in COLUMNS), "learned"],
         notes=[
-            "Iteration 1 is before any update. Run at once: first attempts that pass the self-test. Mean validation "
-            "accuracy: 0 for what does not run, predicted for what racing gave up. Distinct: different workflows among "
-            "those measured. Updates: seeds whose update of the iteration before changed the weights."
+            "n, distinct, copies and new bests: sums over seeds; the others: means. An iteration is played before its "
+            "update, so the first one shows the start. Run at once: first attempts that pass the self-test. Accuracy: "
+            "on validation, 0 for what does not run, predicted for what racing gave up. Distinct: different workflows "
+            "among those measured. Copies: texts sent back as copies. Spread: states whose candidates did not all earn "
+            "the same. Eff. rows: effective sample size of the update's weights. Learned: seeds whose update changed "
+            "the weights."
         ],
     )
     for algo in results.algos:
@@ -27,18 +42,21 @@ def learning_table(results: Results) -> Table:
             points = [curve[number] for curve in curves if number < len(curve) and "runnable" in curve[number]]
             if not points:
                 continue
-            before = [curve[number - 1] for curve in curves if 0 < number < len(curve)]
-            learned = sum(point.get("steps", 0.0) > 0 for point in before)
+            learned = sum(point.get("steps", point.get("loss", 0.0)) != 0 for point in points)
             table.add(
                 results.label(algo),
                 str(number + 1),
-                f"{sum(p['candidates'] for p in points):.0f}",
-                f"{100 * float(np.mean([p['runnable'] for p in points])):.0f}",
-                f"{100 * float(np.mean([p['accuracy'] for p in points])):.1f}",
-                *(f"{sum(p[key] for p in points):.0f}" for key in ("distinct", "copies", "new_best")),
-                f"{learned} of {len(before)}" if results.designer(algo).trains and before else "",
+                f"{sum(point['candidates'] for point in points):.0f}",
+                *(_figure([point[key] for point in points if key in point], scale) for key, _, scale in COLUMNS),
+                f"{learned} of {len(points)}" if results.designer(algo).trains else "",
             )
-    return table
+    return table if table.rows else None
+
+
+def _figure(values: list[float], scale: int) -> str:
+    if not values:
+        return ""
+    return f"{scale * float(np.mean(values)):.1f}" if scale else f"{sum(values):.0f}"
 
 
 def found_table(results: Results, alone: Results | None) -> Table:

@@ -14,6 +14,7 @@ from w4s_gym.study.board import console
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.design_tables import design_table, ends_table
 from w4s_gym.study.inference_tables import improvement_table, iqm_table, optimism_table
+from w4s_gym.study.learning import learning_table
 from w4s_gym.study.results import Results
 from w4s_gym.study.search_tables import search_table, times_table
 from w4s_gym.study.stats import HierarchicalBootstrap
@@ -37,6 +38,7 @@ class ComparisonReport:
         ]
         self.tables = [table for table in tables if table is not None]
         self.times = times_table(results)
+        self.learning = learning_table(results)
 
     def markdown(self) -> str:
         """Write all tables but the wall-clock times: the same run gives the same text."""
@@ -57,9 +59,11 @@ class ComparisonReport:
             console.print(f"{failure['algo']}/{failure['seed']} failed: {failure['error']}", style="red")
 
     def write(self, folder: Path) -> None:
-        """Write `table.md`, `times.md` and `figures.json`."""
+        """Write `table.md`, `times.md`, `figures.json` and, if there were proposals, `learning.md`."""
         (folder / "table.md").write_text(self.markdown(), encoding="utf-8")
         (folder / "times.md").write_text(self.times.markdown(), encoding="utf-8")
+        if self.learning is not None:
+            (folder / "learning.md").write_text(self.learning.markdown(), encoding="utf-8")
         figures = json.dumps([table.data() for table in self.tables], indent=1, ensure_ascii=False)
         (folder / "figures.json").write_text(figures + "\n", encoding="utf-8")
 
@@ -94,7 +98,8 @@ def write_report(folder: RunFolder, config: CompareConfig) -> None:
     report.write(folder.path)
     plots = _plots(results, folder.path)
     workflow = write_best_workflow(results, folder.path / "best_workflow.py")
-    view = write_view(results, report.tables, folder.path)
+    shown = [*report.tables, *([report.learning] if report.learning is not None else [])]
+    view = write_view(results, shown, folder.path)
     report.show(console)
     for path in (folder.path / "table.md", *plots, workflow, view):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)

@@ -145,7 +145,7 @@ def test_grpo_leaves_repairs_and_incomplete_groups_out(policy):
 def test_grpo_counts_groups_without_a_gradient_and_rows_that_are_too_long(policy):
     same, different = batch(0.0, 0.0, 0.0), batch(1.0, 0.0, 0.0, episode=1)
     both = Batch([*same.rows, *different.rows], "", 0.0)
-    assert make(GRPO, policy).update(both)["flat_groups"] == 0.5
+    assert make(GRPO, policy).update(both)["groups_with_spread"] == 0.5
     figures = make(GRPO, policy, max_tokens=3).update(both)
     assert (figures["rows"], figures["rows_too_long"]) == (0, 6)
 
@@ -177,7 +177,7 @@ def test_an_empty_text_has_no_part_in_its_group(policy):
     start = weights(policy)
     rows = batch(1.0, 1.0, 0.0).rows
     rows[2] = replace(rows[2], action="", truncated=True)
-    assert make(GRPO, policy).update(Batch(rows, "", 0.0))["flat_groups"] == 1
+    assert make(GRPO, policy).update(Batch(rows, "", 0.0))["groups_with_spread"] == 0
     assert torch.equal(weights(policy), start)
 
 
