@@ -1,4 +1,4 @@
-"""Workflows for a small real executor: what `check.py` records and the simulator has to predict."""
+"""Workflows for a real executor of this machine: what `check.py` records and the simulator has to predict."""
 
 from __future__ import annotations
 
@@ -93,6 +93,27 @@ def solver(agent, task):
     except Exception:
         return {"answer": ""}
 """,
+    "function, repaired": """
+def solver(agent, task):
+    rule = "Write a Python function solution() that returns the answer."
+    code = ask(agent, [user(task)], ["code"], rule, 72)[0]["code"]
+    try:
+        return {"answer": str(agent.execute_code(code))}
+    except Exception as error:
+        shown = f"{task}\\n\\n{code}\\n\\nError: {error}"
+        code = ask(agent, [user(shown)], ["code"], "Correct the function solution().", 72)[0]["code"]
+    try:
+        return {"answer": str(agent.execute_code(code))}
+    except Exception:
+        return {"answer": ""}
+""",
+    "JSON reasoning, answer, vote of 3": """
+def solver(agent, task):
+    replies = ask(
+        agent, [user(task)], ["reasoning", "answer"], "Think step by step. " + RULE, 96, n=3, temperature=0.6
+    )
+    return {"answer": most([str(reply["answer"]) for reply in replies])}
+""",
     "refine": """
 def solver(agent, task):
     first = ask(agent, [user(task)], ["answer"])[0]["answer"]
@@ -113,5 +134,13 @@ def solver(agent, task):
 """,
 }
 
-RECORDED_WORKFLOWS = {name: _HEAD + body for name, body in _BODIES.items()}
-"""Name -> source."""
+
+def recorded_workflows(room: int) -> dict[str, str]:
+    """Return name -> source.
+
+    Args:
+        room: how many times the tokens that a one-step word problem takes each reply may have.
+    """
+    limit = "max_completion_tokens=tokens"
+    head = _HEAD.replace(limit, f"max_completion_tokens={room} * tokens") if room != 1 else _HEAD
+    return {name: head + body for name, body in _BODIES.items()}

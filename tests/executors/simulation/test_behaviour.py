@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from w4s_gym.benchmark import Item
+from w4s_gym.executors.sim import SimulatedExecutor
 from w4s_gym.executors.simulation.items import ItemModel
 from w4s_gym.executors.simulation.reading import read
 from w4s_gym.executors.simulation.slots import slots_of_keys
@@ -171,3 +174,20 @@ def test_shorter_prompts_without_the_question_know_less(mini, make_items, accura
     whole = accuracy(mini, items, lambda c: c.answer())
     half = accuracy(mini, items, lambda c: c.answer(c.task[: len(c.task) // 2]))
     assert half < whole - 0.3
+
+
+def test_a_model_that_loses_the_thread_under_json_keys_keeps_it_in_plain_text(gpt35, make_items, accuracy):
+    items = make_items(200)
+    domains = {name: replace(domain, json=2.0) for name, domain in gpt35.profile.domains.items()}
+    small = SimulatedExecutor("sim:small", replace(gpt35.profile, domains=domains))
+
+    def plain(c):
+        return re.findall(r"-?\d+", c.say(c.task))[-1]
+
+    def accuracies(executor):
+        keyed = accuracy(executor, items, lambda c: c.answer(), "GSM8K")
+        return keyed, accuracy(executor, items, plain, "GSM8K")
+
+    (keyed, text), (small_keyed, small_text) = accuracies(gpt35), accuracies(small)
+    assert small_keyed < keyed - 0.1
+    assert small_text == text

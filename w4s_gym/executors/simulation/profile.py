@@ -66,6 +66,8 @@ class Domain:
     """... by writing a program that the workflow executes. On code benchmarks: not used."""
     expression: float = 1.0
     """... by writing an arithmetic expression that the workflow executes."""
+    json: float = 0.0
+    """Loss of ability in a reply under JSON keys, whatever it holds: small models lose the thread there."""
     noise: float = 0.4
     """Standard deviation of one sample's ability around the item's, at temperature 1. Small: samples agree."""
     focus: float = 0.6
