@@ -11,9 +11,9 @@ from w4s_gym.executors.sim import SimulatedExecutor
 from w4s_gym.executors.simulation.profile import load_profile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "experiments" / "simulator"))
-from check import Args, main  # noqa: E402
-from in_process import InProcess  # noqa: E402
-from recorded_workflows import recorded_workflows  # noqa: E402
+from check import Args, main
+from in_process import InProcess
+from recorded_workflows import recorded_workflows
 
 
 def test_every_recorded_workflow_answers_and_has_room_for_its_replies():
