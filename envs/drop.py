@@ -82,4 +82,5 @@ BENCHMARK = Benchmark(
     seeds=seed_workflows("text"),
     published_split=_published_split,
     metric="f1",
+    licence="CC-BY-SA-4.0",
 )

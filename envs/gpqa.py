@@ -61,4 +61,5 @@ BENCHMARK = Benchmark(
     seeds=seed_workflows("choice"),
     validation_size=64,
     confidential=True,
+    licence="CC-BY-4.0",
 )

@@ -101,4 +101,5 @@ BENCHMARK = Benchmark(
     validation_size=264,
     test_size=1055,
     published_split=_published_split,
+    licence="MIT",
 )

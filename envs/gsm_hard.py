@@ -62,4 +62,5 @@ BENCHMARK = Benchmark(
     load=load,
     grade=grade,
     seeds=seed_workflows("number"),
+    licence="Apache-2.0",
 )

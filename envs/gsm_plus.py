@@ -47,4 +47,5 @@ BENCHMARK = Benchmark(
     load=load,
     grade=pure_grader(score_number_or_none),
     seeds=seed_workflows("number"),
+    licence="CC-BY-SA-4.0",
 )

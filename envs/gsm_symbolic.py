@@ -44,4 +44,5 @@ BENCHMARK = Benchmark(
     load=load,
     grade=pure_grader(score_number),
     seeds=seed_workflows("number"),
+    licence="Apache-2.0",
 )

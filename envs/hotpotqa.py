@@ -79,4 +79,5 @@ BENCHMARK = Benchmark(
     seeds=seed_workflows("text"),
     validation_size=64,
     metric="f1",
+    licence="CC-BY-SA-4.0",
 )

@@ -142,4 +142,5 @@ BENCHMARK = Benchmark(
     test_size=131,
     published_split=_published_split,
     metric="pass@1",
+    licence="MIT",
 )

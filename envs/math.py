@@ -81,4 +81,5 @@ BENCHMARK = Benchmark(
     load=load,
     grade=grade_math,
     seeds=seed_workflows("math"),
+    licence="contested",
 )

@@ -103,4 +103,5 @@ BENCHMARK = Benchmark(
     test_size=341,
     published_split=_published_split,
     metric="pass@1",
+    licence="CC-BY-4.0",
 )

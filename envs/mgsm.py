@@ -89,4 +89,5 @@ BENCHMARK = Benchmark(
     load=load,
     grade=either_grader(score_number, score_text_as_published),
     seeds=seed_workflows("number"),
+    licence="CC-BY-4.0",
 )

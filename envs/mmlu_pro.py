@@ -87,4 +87,5 @@ BENCHMARK = Benchmark(
     load=load,
     grade=either_grader(score_choice, score_choice_as_published),
     seeds=seed_workflows("choice"),
+    licence="MIT",
 )

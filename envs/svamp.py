@@ -57,4 +57,5 @@ BENCHMARK = Benchmark(
     load=load,
     grade=pure_grader(score_number),
     seeds=seed_workflows("number"),
+    licence="MIT",
 )

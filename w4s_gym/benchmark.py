@@ -154,6 +154,8 @@ class Benchmark:
     confidential: bool = False
     """True when the owners ask that questions are never published: texts of items must not be written to logs,
     journals or reports."""
+    licence: str = ""
+    """Of the items: its SPDX name (`CC-BY-4.0`), or words; empty where nobody has said it."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle and copy a registered benchmark by its name: it holds functions."""

@@ -1,3 +1,5 @@
+import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -52,14 +54,57 @@ def test_hugging_face_round_trip(tmp_path):
     assert from_dataset(load_from_disk(tmp_path / "rows")) == ROWS
 
 
-def test_minari_round_trip(tmp_path, monkeypatch):
+def test_trl_trains_on_completions_alone(tmp_path, random_llm):
+    """trl takes columns by their names: with others it trains on prompts, and says nothing."""
+    from trl import SFTConfig, SFTTrainer
+
+    trainer = SFTTrainer(
+        model=str(random_llm),
+        train_dataset=to_dataset(ROWS[:2]),
+        args=SFTConfig(
+            output_dir=str(tmp_path), max_steps=2, per_device_train_batch_size=2, max_length=None, use_cpu=True,
+            bf16=False, report_to="none", save_strategy="no", logging_steps=1,
+        ),
+    )  # fmt: skip
+    batch = next(iter(trainer.get_train_dataloader()))
+    for ids, labels in zip(batch["input_ids"], batch["labels"], strict=True):
+        learned = trainer.processing_class.decode(labels[labels != -100], skip_special_tokens=True)
+        assert learned.strip() == WRITTEN.strip()
+        assert 'and "quotes"' in trainer.processing_class.decode(ids[labels == -100])
+    before = [p.detach().clone() for p in trainer.model.parameters()]
+    trainer.train()
+    assert trainer.state.global_step == 2
+    assert any((a != b).any() for a, b in zip(before, trainer.model.parameters(), strict=True))
+
+
+EPISODE = [
+    replace(FIRST, turn=0, candidate=0, chosen=False, reward=0.0, accuracy=0.25),
+    replace(FIRST, turn=0, candidate=1, chosen=False, reward=-1.0, accuracy=None, action="broken"),
+    replace(FIRST, turn=0, candidate=1, chosen=True, reward=1.0, kind="repair", action="repaired"),
+    replace(FIRST, turn=1, candidate=0, chosen=True, reward=0.5, action="better", messages=CHAT[:2]),
+    replace(FIRST, turn=1, candidate=1, chosen=False, reward=None, status="infrastructure", accuracy=None),
+]
+
+
+def test_minari_has_whole_episodes_with_their_returns(tmp_path, monkeypatch):
     import minari
 
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    to_minari(ROWS, "w4s/rows-v0")
+    lost = [replace(EPISODE[-1], episode=9, chosen=True, turn=0)]
+    search = [replace(FIRST, run="adas/0", episode=i, turn=0, candidate=0, chosen=False) for i in (0, 0, 1)]
+    rows = [*EPISODE, *search, *lost]  # not in the order of the episodes
+    to_minari(rows, "w4s/rows-v0", author="An author", author_email="a@b.c", code_permalink="https://example.org/code")
     stored = minari.load_dataset("w4s/rows-v0")
-    assert from_minari(stored) == ROWS
-    assert next(iter(stored.iterate_episodes())).rewards[0] == 0.5
+    assert from_minari(stored) == rows
+    metadata = stored.storage.metadata
+    assert metadata["algorithm_name"] == "adas, rlao" and "simulated" in metadata["description"]
+    assert {"An author"} == set(metadata["author"]) and metadata["code_permalink"] == "https://example.org/code"
+    whole, cut = [e for e in stored.iterate_episodes() if json.loads(e.infos["texts"][1])[0][1]["run"] == "rlao/1"]
+    assert list(whole.actions) == ["broken", "repaired", "better"]
+    assert whole.rewards.tolist() == [0.0, 1.0, 0.5]
+    assert whole.terminations.tolist() == [False, False, True] and not whole.truncations.any()
+    assert "again" in whole.observations[0] and "again" not in whole.observations[2]
+    assert math.isnan(cut.rewards[0]) and cut.truncations.tolist() == [True] and not cut.terminations.any()
 
 
 def test_a_column_without_any_value_keeps_its_type():
