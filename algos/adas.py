@@ -84,13 +84,21 @@ class Design:
     median: float
     high: float
     generation: int
+    cost: float = 0.0
+    """What its executor calls are worth in accuracy; 0 unless the reward has a price."""
+
+    @property
+    def value(self) -> float:
+        """What it is compared by."""
+        return self.accuracy - self.cost
 
     @property
     def fitness(self) -> str:
         """The fitness as the meta-agent sees it."""
+        less = f", less {100 * self.cost:.1f}% for its executor calls" if self.cost else ""
         return (
             f"95% bootstrap interval of the accuracy ({100 * self.low:.1f}%, {100 * self.high:.1f}%), "
-            f"median {100 * self.median:.1f}%"
+            f"median {100 * self.median:.1f}%{less}"
         )
 
 
@@ -135,14 +143,14 @@ class Adas(Algorithm):
                 self._measure_seeds(env)
         rows = self._generate(env)
         self.generation += 1
-        best = max(self.archive, key=lambda d: d.accuracy)
+        best = max(self.archive, key=lambda d: d.value)
         measured = [row.accuracy for row in rows if row.accuracy is not None]
         metrics = {
             "accuracy": measured[-1] if measured else 0.0,
             "runnable": float(bool(measured)),
             "archive": float(len(self.archive)),
         }
-        return Batch(rows, best.workflow, best.accuracy, metrics)
+        return Batch(rows, best.workflow, best.accuracy, metrics, best.cost)
 
     def update(self, batch: Batch) -> dict[str, float]:
         """Nothing is learned: the archive grows in `collect`."""
@@ -169,19 +177,19 @@ class Adas(Algorithm):
     def _measure_seeds(self, env: WorkflowDesignEnv) -> None:
         sources = [hand_made_workflow(name, answer_kind(env)) for name in SEEDS]
         for name, source, evaluation in zip(SEEDS, sources, env.evaluate_workflows(sources), strict=True):
-            self.archive.append(self._design(name, "A published design.", source, evaluation))
+            self.archive.append(self._design(name, "A published design.", source, evaluation, env.cost(evaluation)))
 
-    def _design(self, name: str, thought: str, workflow: str, evaluation: Evaluation) -> Design:
+    def _design(self, name: str, thought: str, workflow: str, evaluation: Evaluation, cost: float) -> Design:
         scores = np.array([result.score for result in evaluation.scored])
         rng = np.random.default_rng(derive_seed("adas-fitness", len(self.archive)))
         means = scores[rng.integers(len(scores), size=(1000, len(scores)))].mean(axis=1)
         low, median, high = (float(v) for v in np.quantile(means, [0.025, 0.5, 0.975]))
-        return Design(name, thought, workflow, evaluation.accuracy, low, median, high, self.generation)
+        return Design(name, thought, workflow, evaluation.accuracy, low, median, high, self.generation, cost)
 
     def _generate(self, env: WorkflowDesignEnv) -> list[Row]:
         """Ask for a design, let the policy reflect on it, measure it, and let the policy fix it if it fails."""
         assert self._seed is not None
-        best = max(design.accuracy for design in self.archive)
+        best = max(design.value for design in self.archive)
         chat = self._request(env, best)
         written = [self._ask(chat, "design")]
         rows = []
@@ -194,8 +202,9 @@ class Adas(Algorithm):
             parsed = parse_action(sample.text)
             evaluation = None if parsed.workflow is None else env.evaluate_workflow(parsed.workflow)
             if evaluation is not None and ran(evaluation):
-                reward = env.reward_rule(evaluation.accuracy, best, best)
-                new_best = env.reward_rule.is_new_best(evaluation.accuracy, best)
+                value = env.value(evaluation)
+                reward = env.reward_rule(value, best, best)
+                new_best = env.reward_rule.is_new_best(value, best)
                 rows.append(self._row(env, chat, sample, reward, evaluation.accuracy, attempt > 0, new_best))
                 failed = evaluation.accuracy < _TOO_LOW
             else:
@@ -204,7 +213,9 @@ class Adas(Algorithm):
             last = attempt == self.config.evaluations - 1
             if evaluation is not None and parsed.workflow is not None and (not failed or (last and ran(evaluation))):
                 name = _name_of(parsed.analysis) or f"design {self.generation + 1}"
-                self.archive.append(self._design(name, parsed.analysis, parsed.workflow, evaluation))
+                self.archive.append(
+                    self._design(name, parsed.analysis, parsed.workflow, evaluation, env.cost(evaluation))
+                )
                 break
             if not last:
                 error = _failure(parsed.problem, evaluation)
@@ -247,7 +258,7 @@ class Adas(Algorithm):
         random = Random(derive_seed("adas-parents", self._seed or 0, self.generation))
         pool, chosen = list(self.archive), list[Design]()
         while pool and len(chosen) < self.config.parents:
-            design = random.choices(pool, [d.accuracy + 1e-6 for d in pool])[0]
+            design = random.choices(pool, [max(d.value, 0.0) + 1e-6 for d in pool])[0]
             pool.remove(design)
             chosen.append(design)
         return sorted(chosen, key=lambda d: d.generation)
@@ -255,9 +266,9 @@ class Adas(Algorithm):
     def _request(self, env: WorkflowDesignEnv, best: float) -> list[Message]:
         shown = self._context()
         if self.policy.prompt_style == "compact":
-            parent = max(shown or self.archive[:1], key=lambda d: d.accuracy)
-            names = [(design.name, design.accuracy) for design in shown]
-            return compact_request(env, parent.workflow, parent.accuracy, best, names)
+            parent = max(shown or self.archive[:1], key=lambda d: d.value)
+            names = [(design.name, design.value) for design in shown]
+            return compact_request(env, parent.workflow, parent.value, best, names)
         archive = "\n\n".join(
             f"Name: {d.name} (generation {d.generation})\nFitness: {d.fitness}\nThought: {d.thought}\n"
             f"{fenced(d.workflow)}"

@@ -80,14 +80,21 @@ class Node:
     modification: str
     workflow: str
     scores: list[float]
-    """Validation accuracy on each draw."""
+    """Value on each draw: validation accuracy, less the cost where executor calls have a price."""
     experience: list[Experience] = field(default_factory=list)
     """Modifications of this node that were measured."""
+    cost: float = 0.0
+    """What its executor calls are worth in accuracy, on average over the draws; 0 unless the reward has a price."""
 
     @property
     def score(self) -> float:
-        """Mean validation accuracy."""
+        """Mean value."""
         return sum(self.scores) / len(self.scores)
+
+    @property
+    def accuracy(self) -> float:
+        """Mean validation accuracy."""
+        return self.score + self.cost
 
 
 def selection_probabilities(scores: Sequence[float], alpha: float, uniform: float) -> list[float]:
@@ -142,17 +149,18 @@ class AFlow(Algorithm):
         rows: list[Row] = []
         if not self.nodes:
             blank = hand_made_workflow("IO", answer_kind(env))
-            self.nodes.append(Node(1, None, "(blank start)", blank, self._measure(env, blank)))
+            scores, cost = self._measure(env, blank)
+            self.nodes.append(Node(1, None, "(blank start)", blank, scores, cost=cost))
         else:
             rows = self._expand(env)
         self.rounds += 1
-        scores = sorted((node.score for node in self.nodes), reverse=True)
-        if len(scores) >= 3:
-            self._top.append(sum(scores[:3]) / 3)
+        reached = sorted((node.score for node in self.nodes), reverse=True)
+        if len(reached) >= 3:
+            self._top.append(sum(reached[:3]) / 3)
         best = max(self.nodes, key=lambda node: node.score)
         measured = [row.accuracy for row in rows if row.accuracy is not None]
         metrics = {"accuracy": measured[-1] if measured else best.score, "nodes": float(len(self.nodes))}
-        return Batch(rows, best.workflow, best.score, metrics)
+        return Batch(rows, best.workflow, best.accuracy, metrics, best.cost)
 
     def update(self, batch: Batch) -> dict[str, float]:
         """Nothing is learned: the tree grows in `collect`."""
@@ -187,8 +195,10 @@ class AFlow(Algorithm):
         """Draws of the repeats; the first is the episode's own."""
         return [None, *(derive_seed("aflow-repeat", self._seed or 0, k) for k in range(1, self.config.repeats))]
 
-    def _measure(self, env: WorkflowDesignEnv, workflow: str) -> list[float]:
-        return [env.evaluate_workflow(workflow, draw).accuracy for draw in self._draws()]
+    def _measure(self, env: WorkflowDesignEnv, workflow: str) -> tuple[list[float], float]:
+        evaluations = [env.evaluate_workflow(workflow, draw) for draw in self._draws()]
+        costs = [env.cost(evaluation) for evaluation in evaluations]
+        return [e.accuracy - cost for e, cost in zip(evaluations, costs, strict=True)], sum(costs) / len(costs)
 
     def _expand(self, env: WorkflowDesignEnv) -> list[Row]:
         """Ask for an untried modification of a chosen node and measure it."""
@@ -216,8 +226,8 @@ class AFlow(Algorithm):
                 rows.append(search_row(env, chat, sample, run=self.run, step=self.rounds, reward=None, accuracy=None))
                 continue
             best = max(node.score for node in self.nodes)
-            scores = self._measure(env, workflow)
-            node = Node(self.rounds + 1, index, modification, workflow, scores)
+            scores, cost = self._measure(env, workflow)
+            node = Node(self.rounds + 1, index, modification, workflow, scores, cost=cost)
             reward = env.reward_rule(node.score, best, parent.score)
             rows.append(
                 search_row(
@@ -227,7 +237,7 @@ class AFlow(Algorithm):
                     run=self.run,
                     step=self.rounds,
                     reward=reward,
-                    accuracy=node.score,
+                    accuracy=node.accuracy,
                     chosen=True,
                     new_best=env.reward_rule.is_new_best(node.score, best),
                 )
@@ -257,10 +267,12 @@ class AFlow(Algorithm):
             f"({'helped: build on it, but do not repeat it' if entry.succeeded else 'did not help: avoid it'})"
             for entry in parent.experience
         )
+        price = env.state.card.price
+        less = f", less {price}," if price else ""
         failures = failure_log(env, parent.workflow, evaluation, self.config.failures, random)
         content = (
-            f"{DESCRIPTION}\n\nWorkflow to improve (validation {env.state.card.metric} {100 * parent.score:.1f}, best "
-            f"of the search {100 * best:.1f}):\n{fenced(without_operators(parent.workflow))}\n\n"
+            f"{DESCRIPTION}\n\nWorkflow to improve (validation {env.state.card.metric}{less} {100 * parent.score:.1f}, "
+            f"best of the search {100 * best:.1f}):\n{fenced(without_operators(parent.workflow))}\n\n"
             f"Modifications of it that were tried:\n{experience or '(none)'}\n\n"
             f"Questions it got wrong:\n{failures}\n\n"
             "Make ONE modification of at most 5 changed lines that none of the tried ones equals. Answer with a line "

@@ -17,10 +17,18 @@ class Batch:
     rows: list[Row]
     """Every text the policy wrote."""
     best_workflow: str
-    """Source of the best workflow by validation accuracy that is known so far in this run."""
+    """Source of the best workflow by validation that is known so far in this run."""
     best_accuracy: float
+    """Its validation accuracy."""
     metrics: dict[str, float] = field(default_factory=dict)
     """Figures for the learning curve: mean reward, mean accuracy, runnable share, ..."""
+    best_cost: float = 0.0
+    """What its executor calls are worth in accuracy (`WorkflowDesignEnv.cost`); 0 unless the reward has a price."""
+
+    @property
+    def best_value(self) -> float:
+        """What validation selects by: accuracy less cost."""
+        return self.best_accuracy - self.best_cost
 
 
 class Algorithm(ABC):

@@ -16,7 +16,6 @@ from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.benchmark import AnswerKind
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import ConfigError
-from w4s_gym.results import Evaluation
 from w4s_gym.workflows import hand_made_workflow
 
 _DIRECT = """\
@@ -50,6 +49,13 @@ class Found:
 
     workflow: str
     accuracy: float
+    cost: float = 0.0
+    """What its executor calls are worth in accuracy; 0 unless the reward has a price."""
+
+    @property
+    def value(self) -> float:
+        """What it is compared by."""
+        return self.accuracy - self.cost
 
 
 class _Baseline(Algorithm):
@@ -70,6 +76,7 @@ class _Baseline(Algorithm):
         state = {
             "workflow": self.best.workflow,
             "accuracy": self.best.accuracy,
+            "cost": self.best.cost,
             "seed": self._seed,
             "iteration": self._iteration,
         }
@@ -80,7 +87,7 @@ class _Baseline(Algorithm):
         """Read what `save` wrote."""
         checkpoint.settle(folder)
         state = json.loads((folder / f"{self.name}.json").read_text(encoding="utf-8"))
-        self.best = Found(state["workflow"], state["accuracy"])
+        self.best = Found(state["workflow"], state["accuracy"], state.get("cost", 0.0))
         self._seed, self._iteration = state["seed"], state["iteration"]
         self._ready = False
 
@@ -93,13 +100,18 @@ class _Baseline(Algorithm):
         assert self._seed is not None
         return self._seed
 
-    def _keep(self, workflow: str, accuracy: float) -> None:
-        if accuracy > self.best.accuracy:
-            self.best = Found(workflow, accuracy)
+    def _keep(self, found: Found) -> None:
+        if not self.best.workflow or found.value > self.best.value:
+            self.best = found
+
+    def _keep_seeds(self, env: WorkflowDesignEnv) -> None:
+        for attempt in env.state.history:
+            if attempt.is_seed:
+                self._keep(Found(attempt.workflow, attempt.accuracy or 0.0, attempt.cost))
 
     def _batch(self, metrics: dict[str, float]) -> Batch:
         self._iteration += 1
-        return Batch([], self.best.workflow, self.best.accuracy, metrics)
+        return Batch([], self.best.workflow, self.best.accuracy, metrics, self.best.cost)
 
 
 class SeedWorkflows(_Baseline):
@@ -115,9 +127,7 @@ class SeedWorkflows(_Baseline):
     def collect(self, env: WorkflowDesignEnv, seed: int) -> Batch:
         """Measure the seed workflows."""
         self._open(env, seed)
-        for attempt in env.state.history:
-            if attempt.is_seed:
-                self._keep(attempt.workflow, attempt.accuracy or 0.0)
+        self._keep_seeds(env)
         return self._batch({"accuracy": self.best.accuracy})
 
 
@@ -135,7 +145,8 @@ class Direct(_Baseline):
         """Ask the validation items."""
         self._open(env, seed)
         workflow = _DIRECT.format(final=_FINAL.get(answer_kind(env), "text"))
-        self._keep(workflow, env.evaluate_workflow(workflow).accuracy)
+        evaluation = env.evaluate_workflow(workflow)
+        self._keep(Found(workflow, evaluation.accuracy, env.cost(evaluation)))
         return self._batch({"accuracy": self.best.accuracy})
 
 
@@ -173,13 +184,15 @@ class CotSC(_Baseline):
         kind, tokens, form = answer_kind(env), self.config.tokens_per_item, self.config.form
         if tokens is not None and kind != "code":
             # Two points of a line: the prompt is paid once a call, each further sample costs its completion.
-            one, five = (_tokens(env.evaluate_workflow(cot_sc(n, kind, form))) for n in (1, 5))
+            one, five = (env.evaluate_workflow(cot_sc(n, kind, form)).tokens_per_item for n in (1, 5))
             per_sample = max((five - one) / 4, 1e-9)
             self.votes = max(1, min(MAX_VOTES, round(1 + (tokens - one) / per_sample)))
         workflow = cot_sc(self.votes, kind, form)
         evaluation = env.evaluate_workflow(workflow)
-        self._keep(workflow, evaluation.accuracy)
-        return self._batch({"accuracy": evaluation.accuracy, "votes": float(self.votes), "tokens": _tokens(evaluation)})
+        self._keep(Found(workflow, evaluation.accuracy, env.cost(evaluation)))
+        return self._batch(
+            {"accuracy": evaluation.accuracy, "votes": float(self.votes), "tokens": evaluation.tokens_per_item}
+        )
 
 
 def cot_sc(votes: int, kind: AnswerKind, form: str = "json") -> str:
@@ -195,12 +208,6 @@ def cot_sc(votes: int, kind: AnswerKind, form: str = "json") -> str:
     if votes != 5 and edited == source:
         raise ConfigError("expected the hand-made CoT-SC to ask for five samples")
     return edited
-
-
-def _tokens(evaluation: Evaluation) -> float:
-    """Mean prompt and completion tokens of an item."""
-    usage = evaluation.usage
-    return (usage.prompt_tokens + usage.completion_tokens) / max(1, len(evaluation.items))
 
 
 @dataclass(frozen=True)
@@ -230,13 +237,12 @@ class RandomEdits(_Baseline):
         """Measure some random edits."""
         base = self._open(env, seed)
         seeds = [attempt for attempt in env.state.history if attempt.is_seed]
-        for attempt in seeds:
-            self._keep(attempt.workflow, attempt.accuracy or 0.0)
+        self._keep_seeds(env)
         random = Random(derive_seed("random-edits", base, self._iteration))
         pool = [*(attempt.workflow for attempt in seeds), self.best.workflow]
         edits = [random_edit(random.choice(pool), random) for _ in range(self.config.candidates)]
         evaluations = env.evaluate_workflows(edits)
         for workflow, evaluation in zip(edits, evaluations, strict=True):
-            self._keep(workflow, evaluation.accuracy)
+            self._keep(Found(workflow, evaluation.accuracy, env.cost(evaluation)))
         mean = sum(evaluation.accuracy for evaluation in evaluations) / len(evaluations)
         return self._batch({"accuracy": mean, "best": self.best.accuracy})

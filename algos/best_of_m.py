@@ -48,6 +48,7 @@ class Progress:
     updates: int = 0
     best_workflow: str = ""
     best_accuracy: float = -1.0
+    best_cost: float = 0.0
 
 
 class BestOfM(Algorithm):
@@ -91,9 +92,13 @@ class BestOfM(Algorithm):
             batch = roll_out(
                 env, self.policy, m=self.config.candidates, seed=episode_seed, run=self.run, episode=number
             )
-            if batch.best_accuracy > self.progress.best_accuracy:
+            before = self.progress
+            if not before.best_workflow or batch.best_value > before.best_accuracy - before.best_cost:
                 self.progress = replace(
-                    self.progress, best_workflow=batch.best_workflow, best_accuracy=batch.best_accuracy
+                    self.progress,
+                    best_workflow=batch.best_workflow,
+                    best_accuracy=batch.best_accuracy,
+                    best_cost=batch.best_cost,
                 )
             batches.append(batch)
         self.progress = replace(self.progress, iterations=self.progress.iterations + 1)
@@ -102,6 +107,7 @@ class BestOfM(Algorithm):
             self.progress.best_workflow,
             self.progress.best_accuracy,
             {key: sum(b.metrics[key] for b in batches) / len(batches) for key in batches[0].metrics},
+            self.progress.best_cost,
         )
 
     def save(self, folder: Path) -> None:
@@ -178,7 +184,7 @@ def roll_out(env: WorkflowDesignEnv, policy: Policy, *, m: int, seed: int, run: 
         tried += candidates
         for number, candidate in enumerate(candidates):
             rows += _rows(env, candidate, writer, number == chosen, run, (episode, turn, number))
-    return Batch(rows, env.state.best_workflow, env.state.best, _figures(tried))
+    return Batch(rows, env.state.best_workflow, env.state.best, _figures(tried), env.state.best_cost)
 
 
 class _Writer:

@@ -30,7 +30,7 @@ class DesignEpisode:
             None when no candidate ran.
         """
         measured = [c for turn in self.turns[:turns] for c in turn if c.status == "evaluated"]
-        return max(measured, key=lambda c: c.accuracy or 0.0, default=None)
+        return max(measured, key=lambda c: c.value or 0.0, default=None)
 
     @property
     def usage(self) -> Usage:

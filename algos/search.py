@@ -60,7 +60,7 @@ def failure_log(env: WorkflowDesignEnv, workflow: str, evaluation: Evaluation, c
 
 
 def compact_request(
-    env: WorkflowDesignEnv, workflow: str, accuracy: float, best: float, shown: Sequence[tuple[str, float]]
+    env: WorkflowDesignEnv, workflow: str, value: float, best: float, shown: Sequence[tuple[str, float]]
 ) -> list[Message]:
     """Write a search step the way a meta-agent of the compact prompt style has seen design steps.
 
@@ -70,13 +70,22 @@ def compact_request(
     Args:
         env: a reset environment.
         workflow: source of the parent.
-        accuracy: its validation accuracy.
-        best: best validation accuracy of the search so far.
-        shown: (name, validation accuracy) of the designs that the context shows.
+        value: its validation accuracy, less its cost where executor calls have a price.
+        best: best value of the search so far.
+        shown: (name, value) of the designs that the context shows.
     """
-    history = tuple(Attempt(name, "", value, is_seed=True) for name, value in shown)
+    history = tuple(Attempt(name, "", reached, is_seed=True) for name, reached in shown)
     state = replace(
-        env.state, turn=0, workflow=workflow, accuracy=accuracy, best=best, history=history, cases=(), repair=None
+        env.state,
+        turn=0,
+        workflow=workflow,
+        accuracy=value,
+        best=best,
+        history=history,
+        cases=(),
+        repair=None,
+        cost=0.0,
+        best_cost=0.0,
     )
     return opening_messages(state, "compact")
 

@@ -18,7 +18,8 @@ from w4s_gym.study.board import console
 from w4s_gym.study.cells import Cell, comparison_cells
 from w4s_gym.study.command import Study
 from w4s_gym.study.config import CompareConfig
-from w4s_gym.study.report import write_table
+from w4s_gym.study.front import Front
+from w4s_gym.study.report import write_tables
 from w4s_gym.study.results import Results
 from w4s_gym.study.stats import HierarchicalBootstrap
 from w4s_gym.study.table import Table
@@ -103,12 +104,29 @@ def ablation_cells(config: AblationConfig) -> list[Cell]:
 def write_report(folder: RunFolder, config: CompareConfig) -> None:
     """Make the table of all settings from the journal and print it."""
     table = ablation_table(folder)
-    write_table(folder, table)
+    write_tables(folder, table, [ablation_front(folder)])
     if config.track:
         from w4s_gym.study.track import track_table
 
         for place in track_table(folder, table, group=folder.path.name):
             console.print(f"wandb run: {place}")
+
+
+def _results(folder: RunFolder) -> dict[str, Results]:
+    """Results by setting, of the settings that have some."""
+    stored = AblationConfig.of_run(folder.config)
+    finished = {r["variant"] for r in folder.records("cell")}
+    return {
+        name: Results.of_run(folder, name, variant_config(stored, name)) for name in names(stored) if name in finished
+    }
+
+
+def ablation_front(folder: RunFolder) -> Front:
+    """Return the workflows of all settings."""
+    results = _results(folder)
+    first = next(iter(results.values()))
+    groups = {name: result.cells for name, result in results.items()}
+    return Front.of(first.config.env, groups, first.items, folder.simulated)
 
 
 def ablation_table(folder: RunFolder) -> Table:
@@ -119,10 +137,7 @@ def ablation_table(folder: RunFolder) -> Table:
         f"Ablations of {stored.algos[0]} on {stored.env}, executor {stored.executor}{mark}",
         ["setting", "test % [95%]", "difference, points [95%]", "single %", "runs %", "training calls"],
     )
-    finished = {r["variant"] for r in folder.records("cell")}
-    results = {
-        name: Results.of_run(folder, name, variant_config(stored, name)) for name in names(stored) if name in finished
-    }
+    results = _results(folder)
     for name, result in results.items():
         algo = result.algos[0]
         boot = HierarchicalBootstrap(result.items)

@@ -24,7 +24,7 @@ from typing import Literal
 
 import numpy as np
 import tyro
-from transfer import transfer_table
+from transfer import transfer_fronts, transfer_table
 
 from w4s_gym.command_line import parse
 from w4s_gym.errors import ConfigError
@@ -33,7 +33,8 @@ from w4s_gym.study.cells import Cell, TransferCell, comparison_cells
 from w4s_gym.study.command import Study
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.designers import find_designer
-from w4s_gym.study.report import write_table
+from w4s_gym.study.front import Front
+from w4s_gym.study.report import write_tables
 from w4s_gym.study.results import CellResult, Results
 from w4s_gym.study.stats import HierarchicalBootstrap
 from w4s_gym.study.table import Table
@@ -140,9 +141,12 @@ def write_report(folder: RunFolder, given: CompareConfig) -> None:
     makers = {"main": main_table, "humaneval-cost": cost_table, "iterations": iteration_table}
     if config.experiment == "transfer":
         table = transfer_table(folder, TRAINED_ON[config.published], config.transfer_targets())
+        fronts = transfer_fronts(folder, config.transfer_targets())
     else:
-        table = makers[config.experiment](config, _results(folder, config))
-    write_table(folder, table)
+        results = _results(folder, config)
+        table = makers[config.experiment](config, results)
+        fronts = [Front.of_results(result) for result in results.values()]
+    write_tables(folder, table, fronts)
 
 
 def _results(folder: RunFolder, config: PaperConfig) -> dict[str, Results]:

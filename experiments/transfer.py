@@ -22,7 +22,8 @@ from w4s_gym.journal import RunFolder
 from w4s_gym.study.cells import TransferCell
 from w4s_gym.study.command import Study
 from w4s_gym.study.config import CompareConfig
-from w4s_gym.study.report import write_table
+from w4s_gym.study.front import Front
+from w4s_gym.study.report import write_tables
 from w4s_gym.study.results import CellResult, Results
 from w4s_gym.study.stats import HierarchicalBootstrap
 from w4s_gym.study.table import Table
@@ -65,7 +66,12 @@ def write_report(folder: RunFolder, config: CompareConfig) -> None:
     """Make the transfer table from the journal and print it."""
     stored = TransferConfig.of_run(folder.config)
     table = transfer_table(folder, stored.train, stored.targets)
-    write_table(folder, table)
+    write_tables(folder, table, transfer_fronts(folder, stored.targets))
+
+
+def transfer_fronts(folder: RunFolder, targets: Sequence[str]) -> list[Front]:
+    """Return the workflows that were designed for each unseen benchmark."""
+    return [Front.of_results(results_on(folder, target)) for target in targets]
 
 
 def transfer_table(folder: RunFolder, trained_on: Sequence[str], targets: Sequence[str]) -> Table:

@@ -10,7 +10,7 @@ from typing import Any
 from w4s_gym.action import parse_action
 from w4s_gym.config import EnvConfig
 from w4s_gym.episode import Episode
-from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable
+from w4s_gym.errors import BudgetExceeded, ConfigError, ExecutorUnavailable
 from w4s_gym.measure import Measurer, evaluation_view
 from w4s_gym.messages import Message
 from w4s_gym.normal_form import normal_form
@@ -106,21 +106,27 @@ class CandidateTrials:
         return [*(dict(m) for m in chat), {"role": "assistant", "content": action}, request]
 
     def _rewarded(self, candidate: Candidate, evaluation: Evaluation, state: DesignState) -> Candidate:
-        accuracy, rule = evaluation.accuracy, self._config.reward
+        rule = self._config.reward
+        try:
+            cost = rule.cost(evaluation.tokens_per_item, evaluation.dollars_per_item)
+        except ConfigError as error:  # an executor whose price nobody knows: what was measured has no value
+            return replace(candidate, status="infrastructure", error=ErrorReport("UnknownPrice", str(error)))
+        value = evaluation.accuracy - cost
         return replace(
             candidate,
             evaluation=evaluation,
-            reward=rule(accuracy, state.best, state.accuracy),
-            new_best=rule.is_new_best(accuracy, state.best),
+            cost=cost,
+            reward=rule(value, state.best_value, state.value),
+            new_best=rule.is_new_best(value, state.best_value),
         )
 
     def _copy(self, candidate: Candidate, shown: Attempt, state: DesignState) -> Candidate:
         """Send back a copy of what was measured before; in the end it earns what that workflow would earn again."""
         error = ErrorReport("Copy", f"it is the same program as {shown.name.removeprefix('seed ')!r}; change it")
         candidate = self._failed(replace(candidate, copies=candidate.copies + 1), error)
-        if candidate.status == "needs_repair" or shown.accuracy is None:
+        if candidate.status == "needs_repair" or shown.value is None:
             return candidate
-        return replace(candidate, reward=self._config.reward(shown.accuracy, state.best, state.accuracy))
+        return replace(candidate, reward=self._config.reward(shown.value, state.best_value, state.value))
 
     def _failed(self, candidate: Candidate, error: ErrorReport) -> Candidate:
         left = self._config.max_repairs - candidate.repairs
@@ -130,12 +136,12 @@ class CandidateTrials:
 
 
 def best_candidate(candidates: Sequence[Candidate]) -> int:
-    """Return the index of the candidate that best-of-m advances with: measured ones first, then by accuracy.
+    """Return the index of the candidate that best-of-m advances with: measured ones first, then by value.
 
     Ties go to the first.
     """
     rank = {"evaluated": 3, "skipped": 2, "needs_repair": 1, "infrastructure": 0}
-    keys = [(rank[c.status], c.accuracy or 0.0) for c in candidates]
+    keys = [(rank[c.status], c.value or 0.0) for c in candidates]
     return keys.index(max(keys))
 
 
@@ -146,6 +152,7 @@ def candidate_view(candidate: Candidate) -> dict[str, Any]:
         "status": candidate.status,
         "reward": candidate.reward,
         "new_best": candidate.new_best,
+        "cost": candidate.cost,
         "repairs": candidate.repairs,
         "error": candidate.error.text() if candidate.error else "",
         "evaluation": evaluation_view(candidate.evaluation) if candidate.evaluation else None,

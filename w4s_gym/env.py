@@ -181,6 +181,11 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         return items, measured
 
     @property
+    def measured(self) -> list[tuple[str, Evaluation]]:
+        """Every workflow that was measured on all validation items: digest of its source, results."""
+        return self._trials.measurer.measured()
+
+    @property
     def saving(self) -> Saving:
         """What racing saved so far."""
         return self._trials.measurer.saving
@@ -220,7 +225,8 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         seeds = self._seeds
         measured = await self.aevaluate_workflows([s.source for s in seeds])
         self.seed_evaluations = {s.name: e for s, e in zip(seeds, measured, strict=True)}
-        start = max(range(len(seeds)), key=lambda i: (measured[i].accuracy, -i))
+        costs = [self.cost(evaluation) for evaluation in measured]
+        start = max(range(len(seeds)), key=lambda i: (measured[i].accuracy - costs[i], -i))
         self._shown = set()
         cases = await self._failure_cases(seeds[start].source, measured[start])
         await in_thread(self.sandbox.report)  # starts the sandbox, if nothing had to be measured
@@ -232,10 +238,12 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             best=measured[start].accuracy,
             best_workflow=seeds[start].source,
             history=tuple(
-                Attempt(f"seed {s.name}", s.source, e.accuracy, is_seed=True)
-                for s, e in zip(seeds, measured, strict=True)
+                Attempt(f"seed {s.name}", s.source, e.accuracy, is_seed=True, cost=c)
+                for s, e, c in zip(seeds, measured, costs, strict=True)
             ),
             cases=cases,
+            cost=costs[start],
+            best_cost=costs[start],
         )
         self._pending = None
         self._over = False
@@ -468,10 +476,22 @@ class WorkflowDesignEnv(gym.Env[str, str]):
                 self.render()
         return observation(self.messages), float(candidate.reward or 0.0), terminated, truncated, self._info(candidate)
 
+    def cost(self, evaluation: Evaluation) -> float:
+        """What the executor calls behind an evaluation are worth in accuracy: 0 unless the reward has a price.
+
+        Raises:
+            ConfigError: the reward has a price of dollars, and the executor's price is unknown.
+        """
+        return self.reward_rule.cost(evaluation.tokens_per_item, evaluation.dollars_per_item)
+
+    def value(self, evaluation: Evaluation) -> float:
+        """What workflows are compared by: their accuracy less `cost`, on which the reward is computed."""
+        return evaluation.accuracy - self.cost(evaluation)
+
     def step_best_of(
         self, actions: Sequence[str], repair: Repair | None = None
     ) -> tuple[list[Candidate], int, Transition]:
-        """Best-of-m: try all actions together and advance with the best by validation accuracy.
+        """Best-of-m: try all actions together and advance with the best by validation.
 
         Returns:
             All candidates, the index of the chosen one (ties go to the first), and the five values of `step`.
@@ -575,7 +595,11 @@ class WorkflowDesignEnv(gym.Env[str, str]):
     def _race(self) -> Race | None:
         """Make the race that all candidates of the current state take part in, if there is one."""
         rule = self.config.racing
-        return None if rule is None else self._trials.measurer.race(self.state.workflow, self._episode.draw, rule)
+        return (
+            None
+            if rule is None
+            else self._trials.measurer.race(self.state.workflow, self._episode.draw, rule, self.reward_rule)
+        )
 
     async def _try(
         self, actions: Sequence[str], earlier: Sequence[Candidate | None], race: Race | None
@@ -596,7 +620,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         return [
             *(dict(m) for m in candidate.attempts[0][0]),
             {"role": "assistant", "content": candidate.action},
-            feedback_message(state, state.history[-1], before.accuracy, style, notes),
+            feedback_message(state, state.history[-1], before.value, style, notes),
         ]
 
     async def _failure_cases(self, workflow: str, evaluation: Evaluation) -> tuple[FailureCase, ...]:
@@ -625,6 +649,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             max_turns=self.config.max_turns,
             is_code=first.kind == "code",
             example="" if benchmark.confidential else first.task,
+            price=self.reward_rule.price_text,
         )
 
     def _info(self, candidate: Candidate | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from w4s_gym.errors import BudgetExceeded, ConfigError, ExecutorUnavailable, San
 from w4s_gym.executors.base import Executor
 from w4s_gym.ledger import Caps, Ledger
 from w4s_gym.quoting import quoted
-from w4s_gym.racing import Race
+from w4s_gym.racing import Race, Spent
 from w4s_gym.remembered import Remembered
 from w4s_gym.results import Evaluation, ItemResult
 from w4s_gym.sandbox import Sandbox
@@ -176,7 +176,7 @@ class Evaluator:
                     stage = len(rest)
                     if race is not None:
                         scores = _scores(results)
-                        if race.is_look(len(results)) and race.gives_up(scores):
+                        if race.is_look(len(results)) and race.gives_up(scores, _spent(results)):
                             given_up = True
                             break
                         stage = race.next_look(len(results)) - len(results)
@@ -207,7 +207,7 @@ class Evaluator:
             tuple(ordered),
             len(items),
             stopped_early=hopeless or given_up,
-            estimate=race.expected(_scores(results)) if race is not None and given_up else None,
+            estimate=race.expected(_scores(results), _spent(results)) if race is not None and given_up else None,
             notes=tuple(sorted(notes)),
         )
         if len(evaluation.scored) < self.limits.coverage * len(ordered):
@@ -323,6 +323,12 @@ def _scores(results: Mapping[int, ItemResult]) -> dict[int, float]:
     return {i: r.score for i, r in results.items() if r.status != "infrastructure"}
 
 
+def _spent(results: Mapping[int, ItemResult]) -> Spent:
+    """Mean tokens and dollars of the items that could be measured."""
+    sofar = Evaluation(tuple(results.values()), len(results))
+    return sofar.tokens_per_item, sofar.dollars_per_item
+
+
 def run_seed(item_id: str, draw: int) -> int:
     """Seed of the workflow's own randomness on one item: the same whatever the order of the items."""
     return int.from_bytes(hashlib.blake2b(f"{draw}/{item_id}".encode(), digest_size=6).digest(), "big")
@@ -330,7 +336,8 @@ def run_seed(item_id: str, draw: int) -> int:
 
 def charge_again(ledger: Ledger, usage: Usage) -> None:
     """Charge results that are kept in memory: their calls count as cached ones, and cost nothing."""
-    ledger.settle(0, replace(usage, cached_calls=usage.calls, dollars=0.0))
+    cached = replace(usage, cached_calls=usage.calls, dollars=0.0, cached_dollars=usage.full_dollars)
+    ledger.settle(0, cached)
 
 
 async def _all(coroutines) -> None:  # type: ignore[no-untyped-def]

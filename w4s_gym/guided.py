@@ -65,10 +65,12 @@ def opening_text(state: DesignState) -> str:
     Only the current workflow is shown as code, and without docstrings: small models copy what they can.
     """
     seeds = [a for a in state.history if a.is_seed and a.workflow != state.workflow]
-    others = ", ".join(f"{a.name.removeprefix('seed ')} {a.accuracy or 0.0:.0%}" for a in seeds)
+    others = ", ".join(f"{a.name.removeprefix('seed ')} {a.value or 0.0:.0%}" for a in seeds)
     code = _DOCSTRING.sub("", state.workflow)
+    card = state.card
+    aim = f"Taken off a workflow's share of right answers: {card.price}.\n" if card.price else ""
     return (
-        f"The current workflow gets {state.accuracy:.0%} right (best so far: {state.best:.0%}):\n"
+        f"{aim}The current workflow gets {_share(card, state)} (best so far: {state.best_value:.0%}):\n"
         f"{fenced(code)}\n\n" + (f"Others got: {others}.\n\n" if others else "") + f"{_failures(state.cases)}{_REQUEST}"
     )
 
@@ -77,9 +79,15 @@ def feedback_text(state: DesignState, attempt: Attempt, before: float, notes: Se
     """What the last workflow reached, its failures, and the request."""
     if attempt.accuracy is None:
         return f"That workflow failed and was left out; the current one is still that of {before:.0%}.\n\n{_REQUEST}"
-    result = f"That workflow got {attempt.accuracy:.0%} right (before: {before:.0%}; best so far: {state.best:.0%})."
+    reached = _share(state.card, attempt)
+    result = f"That workflow got {reached} (before: {before:.0%}; best so far: {state.best_value:.0%})."
     result = "\n".join([result, *(f"Note: {note}." for note in notes)])
     return f"{result}\n\n{_failures(state.cases)}{_REQUEST}"
+
+
+def _share(card: TaskCard, measured: Attempt | DesignState) -> str:
+    share = f"{measured.accuracy or 0.0:.0%} right"
+    return f"{share} less {measured.cost:.1%} for its executor calls" if card.price else share
 
 
 def repair_text(error: ErrorReport) -> str:

@@ -71,7 +71,9 @@ def _state_view(state: DesignState) -> dict[str, Any]:
         "max_turns": state.card.max_turns,
         "workflow": state.workflow,
         "accuracy": state.accuracy,
+        "cost": state.cost,
         "best": state.best,
+        "best_cost": state.best_cost,
         "best_workflow": state.best_workflow,
         "history": [
             {"name": a.name, "accuracy": a.accuracy or 0.0, "measured": a.accuracy is not None, "seed": a.is_seed}
@@ -91,6 +93,7 @@ def _candidate_view(candidate: Candidate | None) -> dict[str, Any]:
         "measured": evaluation is not None,
         "masked": candidate is not None and candidate.status == "infrastructure",
         "accuracy": evaluation.accuracy if evaluation else 0.0,
+        "cost": candidate.cost if candidate else 0.0,
         "reward": float(candidate.reward or 0.0) if candidate else 0.0,
         "new_best": candidate.new_best if candidate else False,
         "items": len(evaluation.scored) if evaluation else 0,

@@ -13,6 +13,7 @@ from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable
 from w4s_gym.evaluation import Evaluator, charge_again
 from w4s_gym.racing import Race, RacingRule, Saving
 from w4s_gym.results import Evaluation, ItemResult
+from w4s_gym.reward import RewardRule
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.sandbox.types import ErrorReport
 from w4s_gym.shares import working_for
@@ -91,6 +92,10 @@ class Measurer:
         self._locks: dict[tuple[str, int], asyncio.Lock] = {}
         self.saving = Saving(0, 0, 0, 0)
         """What racing saved so far."""
+
+    def measured(self) -> list[tuple[str, Evaluation]]:
+        """Digest and results of every workflow that was measured on all validation items, in the order of that."""
+        return [(key, evaluation) for (key, _, part), evaluation in self.kept.results.items() if part == "validation"]
 
     async def measure(self, sources: Sequence[str], part: Part, episode: Episode) -> list[Evaluation]:
         """Measure several workflows on one part of the split, all in flight together.
@@ -196,14 +201,16 @@ class Measurer:
         self._keep(source, episode.draw, "validation", evaluation)
         return evaluation
 
-    def race(self, workflow: str, draw: int, rule: RacingRule) -> Race | None:
+    def race(self, workflow: str, draw: int, rule: RacingRule, reward: RewardRule) -> Race | None:
         """Make the race against a workflow that holds the state; None if it was not measured on all items."""
         reference = self.kept.results.get((digest(workflow), draw, "validation"))
         size = len(self._split.validation)
         if reference is None or len(reference.scored) < size:
             return None
         archive = [e for (_, _, part), e in self.kept.results.items() if part == "validation" and len(e.scored) == size]
-        return Race([r.score for r in reference.items], [[r.score for r in e.items] for e in archive], rule)
+        scores = [[r.score for r in e.items] for e in archive]
+        spent = reference.tokens_per_item, reference.dollars_per_item
+        return Race([r.score for r in reference.items], scores, rule, reward.cost if reward.priced else None, spent)
 
     async def _self_test(self, source: str, episode: Episode, deadline: float) -> ItemResult:
         item = self._split.validation[0]

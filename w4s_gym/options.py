@@ -30,12 +30,12 @@ def from_fields(default: T, given: Mapping[str, Any] | None, name: str) -> T:
         ConfigError: not an object, an unknown field, a value of the wrong type, or one that the dataclass refuses.
 
     Example:
-        >>> from w4s_gym.reward import RewardRule
-        >>> from_fields(RewardRule(), {"kind": "gain"}, "reward")
-        RewardRule(kind='gain', floor=None)
-        >>> from_fields(RewardRule(), {"knd": "gain"}, "reward")
+        >>> from w4s_gym.racing import RacingRule
+        >>> from_fields(RacingRule(), {"look_every": 8}, "racing")
+        RacingRule(look_every=8, limit=0.005, prior=2.0, archive=10)
+        >>> from_fields(RacingRule(), {"prio": 1.0}, "race")
         Traceback (most recent call last):
-        w4s_gym.errors.ConfigError: reward: unknown 'knd', did you mean 'kind'? known fields: kind, floor
+        w4s_gym.errors.ConfigError: race: unknown 'prio', did you mean 'prior'? known fields: look_every, limit, prior, archive
     """
     assert is_dataclass(default) and not isinstance(default, type)
     if given is None:

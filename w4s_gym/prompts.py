@@ -61,24 +61,24 @@ def feedback_message(
     Args:
         state: the state after the turn.
         attempt: the turn's attempt.
-        before: accuracy of the workflow that the state held before.
+        before: value of the workflow that the state held before: its accuracy, unless executor calls have a price.
         style: which prompt style.
         notes: what else the meta-agent should know about the run.
     """
     if style == "compact":
-        result = "failed" if attempt.accuracy is None else f"{attempt.accuracy:.3f} {_trend(attempt.accuracy, before)}"
+        result = "failed" if attempt.value is None else f"{attempt.value:.3f} {_trend(attempt.value, before)}"
         return {"role": "user", "content": f"result {result}\n{_compact_status(state)}"}
     if style == "guided":
         return {"role": "user", "content": guided.feedback_text(state, attempt, before, notes)}
-    if attempt.accuracy is None:
+    if attempt.value is None:
         text = (
             "That workflow still failed its one-sample test after all repairs and was skipped. "
             "The current workflow is unchanged."
         )
     else:
         text = (
-            f"Validation {state.card.metric} of that workflow: {attempt.accuracy:.3f}. "
-            f"It {_trend(attempt.accuracy, before)} (before: {before:.3f}; best so far: {state.best:.3f})."
+            f"Validation {state.card.metric} of that workflow: {_figure(state.card, attempt)}. "
+            f"It {_trend(attempt.value, before)} (before: {before:.3f}; best so far: {state.best_value:.3f})."
         )
     text = "\n".join([text, *(f"Note: {note}." for note in notes)])
     return {"role": "user", "content": f"{text}\n{_cases(state)}\n{_request(state)}"}
@@ -133,18 +133,18 @@ def _system(card: TaskCard) -> str:
     return (
         f"{task_text(card)}\n\n"
         f"You have {card.max_turns} turns. Each workflow is measured on the same validation items. "
-        f"The aim is the highest validation {card.metric}."
+        f"The aim is the highest validation {card.metric}{f', less {card.price}' if card.price else ''}."
     )
 
 
 def _full_opening(state: DesignState) -> str:
     seeds = "\n".join(
-        f"{a.name}: {state.card.metric} {a.accuracy or 0.0:.3f}\n{fenced(a.workflow)}"
+        f"{a.name}: {state.card.metric} {_figure(state.card, a)}\n{fenced(a.workflow)}"
         for a in state.history
         if a.is_seed
     )
     designed = [a for a in state.history if not a.is_seed]
-    earlier = "".join(f"{a.name}: {'failed' if a.accuracy is None else f'{a.accuracy:.3f}'}\n" for a in designed)
+    earlier = "".join(f"{a.name}: {'failed' if a.accuracy is None else _figure(state.card, a)}\n" for a in designed)
     current = (
         "" if any(a.is_seed and a.workflow == state.workflow for a in state.history) else f"{fenced(state.workflow)}\n"
     )
@@ -152,8 +152,8 @@ def _full_opening(state: DesignState) -> str:
         (f"Example question:\n{state.card.example[:1500]}\n\n" if state.card.example else "")
         + (f"Seed workflows:\n{seeds}\n\n" if seeds else "")
         + (f"Earlier turns:\n{earlier}\n" if earlier else "")
-        + f"Current workflow: validation {state.card.metric} {state.accuracy:.3f} "
-        + f"(best so far: {state.best:.3f})\n{current}"
+        + f"Current workflow: validation {state.card.metric} {_figure(state.card, state)} "
+        + f"(best so far: {state.best_value:.3f})\n{current}"
         + f"{_cases(state)}\n{_request(state)}"
     )
 
@@ -171,18 +171,24 @@ def _request(state: DesignState) -> str:
     )
 
 
-def _trend(accuracy: float, before: float) -> str:
-    if accuracy > before:
+def _figure(card: TaskCard, measured: Attempt | DesignState) -> str:
+    """What a workflow reached and, where executor calls have a price, what is taken off."""
+    accuracy = f"{measured.accuracy or 0.0:.3f}"
+    return f"{accuracy} less {measured.cost:.3f} for its executor calls" if card.price else accuracy
+
+
+def _trend(value: float, before: float) -> str:
+    if value > before:
         return "rose"
-    return "fell" if accuracy < before else "stayed the same"
+    return "fell" if value < before else "stayed the same"
 
 
 def _compact_status(state: DesignState) -> str:
-    return f"turn {state.turn + 1} of {state.card.max_turns}\nlast {state.accuracy:.3f} best {state.best:.3f}"
+    return f"turn {state.turn + 1} of {state.card.max_turns}\nlast {state.value:.3f} best {state.best_value:.3f}"
 
 
 def _compact_opening(state: DesignState) -> str:
-    seeds = "\n".join(f"{a.name} {a.accuracy or 0.0:.3f}" for a in state.history if a.is_seed)
+    seeds = "\n".join(f"{a.name} {a.value or 0.0:.3f}" for a in state.history if a.is_seed)
     return (
         f"task {state.card.benchmark}\nexecutor {state.card.executor}\n"
         + (f"{seeds}\n" if seeds else "")

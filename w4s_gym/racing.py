@@ -7,11 +7,12 @@ limit, the rest of its items is not run. Nothing is ever accepted early, so surv
 The prediction is paired and exact. Items are sorted into strata of equal difficulty: by what the reference workflow
 (the state's own) scored on them, and by how often earlier workflows solved them. In each stratum the number of solved
 items among the remaining ones is beta-binomial, given the candidate's results so far; the strata are convolved.
+Where executor calls have a price, what the candidate has spent on an item so far is taken for its cost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,17 +51,34 @@ class RacingRule:
             )
 
 
+Spent = tuple[float, float | None]
+"""Mean executor tokens and US dollars of an item; dollars are None when the price is unknown."""
+_LESS = 1e-6
+"""By how much, in items, a candidate that is given up stays below the reference: more than rounding hides."""
+
+
 class Race:
     """Decides about the candidates of one state; all of them see the items in the same order."""
 
-    def __init__(self, reference: Sequence[float], archive: Sequence[Sequence[float]], rule: RacingRule) -> None:
+    def __init__(
+        self,
+        reference: Sequence[float],
+        archive: Sequence[Sequence[float]],
+        rule: RacingRule,
+        cost: Callable[[float, float | None], float] | None = None,
+        spent: Spent = (0.0, 0.0),
+    ) -> None:
         """Prepare the strata and the order of the items.
 
         Args:
             reference: score on each item of the workflow that the state holds; its mean is to be exceeded.
             archive: scores on the same items of the workflows measured so far.
             rule: when to give up.
+            cost: what executor calls are worth (`RewardRule.cost`); None if they have no price.
+            spent: what the reference spends on an item.
         """
+        self._cost = cost
+        self._spent = spent
         self.rule = rule
         self._reference = np.asarray(reference, dtype=float)
         self._threshold = float(sum(reference))  # in the order of `Evaluation.accuracy`: to the last digit the same
@@ -89,22 +107,30 @@ class Race:
         """Whether a decision is due after this many items."""
         return measured % self.rule.look_every == 0 and 0 < measured < len(self._reference)
 
-    def chance(self, scores: Mapping[int, float]) -> float:
-        """Predicted probability that the candidate's accuracy will exceed the reference's.
+    def _to_exceed(self, spent: Spent) -> float:
+        """The sum of scores that the candidate must exceed, which depends on what it spends if that has a price."""
+        if self._cost is None or spent[1] is None or self._spent[1] is None:
+            return self._threshold
+        return self._threshold + len(self._reference) * (self._cost(*spent) - self._cost(*self._spent))
+
+    def chance(self, scores: Mapping[int, float], spent: Spent = (0.0, 0.0)) -> float:
+        """Predicted probability that the candidate's accuracy, less its cost, will exceed the reference's.
 
         Args:
             scores: score by item position, for the items that were measured.
+            spent: what the candidate spent on each of them, on average.
         """
         pmf = np.ones(1)
         for left, a, b in self._posteriors(scores):
             pmf = np.convolve(pmf, stats.betabinom.pmf(np.arange(left + 1), left, a, b))
         final = sum(scores.values()) + np.arange(len(pmf))
-        return float(pmf[final > self._threshold + 1e-9].sum())
+        return float(pmf[final > self._to_exceed(spent) + 1e-9].sum())
 
-    def expected(self, scores: Mapping[int, float]) -> float:
-        """Predicted accuracy of a candidate that was given up; at most the reference's, so that it earns nothing."""
+    def expected(self, scores: Mapping[int, float], spent: Spent = (0.0, 0.0)) -> float:
+        """Predicted accuracy of a candidate that was given up; not enough to exceed the reference and earn a reward."""
         rest = sum(left * a / (a + b) for left, a, b in self._posteriors(scores))
-        return min(sum(scores.values()) + rest, self._threshold) / len(self._reference)
+        most = self._threshold if self._cost is None else self._to_exceed(spent) - _LESS
+        return min(sum(scores.values()) + rest, most) / len(self._reference)
 
     def _posteriors(self, scores: Mapping[int, float]) -> list[tuple[int, float, float]]:
         """Per stratum with items left: their number, and the Beta posterior of the score on them."""
@@ -120,12 +146,12 @@ class Race:
             posteriors.append((len(members) - len(seen), a, b))
         return posteriors
 
-    def gives_up(self, scores: Mapping[int, float]) -> bool:
+    def gives_up(self, scores: Mapping[int, float], spent: Spent = (0.0, 0.0)) -> bool:
         """Whether to end the candidate now; to be asked when `is_look`."""
         left = len(self._reference) - len(scores)
-        if sum(scores.values()) + left <= self._threshold + 1e-9:
+        if sum(scores.values()) + left <= self._to_exceed(spent) + 1e-9:
             return True  # not even solving all the rest would do
-        return self.chance(scores) < self.rule.limit
+        return self.chance(scores, spent) < self.rule.limit
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ def render_episode(state: DesignState, split: str) -> str:
         Text(
             f"{card.benchmark} with {card.executor}{label}: turn {state.turn} of {card.max_turns}, split {split}\n"
             f"validation {card.metric}{label}: current {state.accuracy:.3f}, best {state.best:.3f}"
+            + (f"\nless {card.price}: current {state.value:.3f}, best {state.best_value:.3f}" if card.price else "")
         )
     )
     table = Table("attempt", f"{card.metric}{label}", "reward", "", width=WIDTH)

@@ -61,6 +61,19 @@ class Evaluation:
         return sum((r.usage for r in self.items), Usage())
 
     @property
+    def tokens_per_item(self) -> float:
+        """Mean executor tokens of the scored items."""
+        scored = self.scored
+        return sum(r.usage.tokens for r in scored) / len(scored) if scored else 0.0
+
+    @property
+    def dollars_per_item(self) -> float | None:
+        """Mean price of the scored items, cached calls included; None when it is unknown."""
+        scored = self.scored
+        dollars = sum((r.usage for r in scored), Usage()).full_dollars
+        return None if dollars is None else dollars / max(1, len(scored))
+
+    @property
     def statuses(self) -> dict[str, int]:
         """Number of items per status."""
         counts: dict[str, int] = {}
@@ -89,6 +102,8 @@ class Candidate:
     """Validation results, when evaluated."""
     reward: float | None = None
     """Reward it earns if the state advances with it; None for `infrastructure` and `needs_repair`."""
+    cost: float = 0.0
+    """What its executor calls are worth in accuracy; 0 unless the reward has a price."""
     new_best: bool = False
     """Whether it beats every workflow measured before it in the episode, as the reward rule decides."""
     repairs: int = 0
@@ -106,3 +121,8 @@ class Candidate:
     def accuracy(self) -> float | None:
         """Validation accuracy, or None when not evaluated."""
         return self.evaluation.accuracy if self.evaluation else None
+
+    @property
+    def value(self) -> float | None:
+        """What it is compared by: validation accuracy less cost, or None when not evaluated."""
+        return None if self.accuracy is None else self.accuracy - self.cost

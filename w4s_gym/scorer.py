@@ -17,7 +17,9 @@ if TYPE_CHECKING:  # importing the package must stay cheap
 
 
 class Scorer:
-    """Scores workflows on the validation items: `scorer(source)` returns an accuracy and what to do better, in words.
+    """Scores workflows on the validation items: `scorer(source)` returns a score and what to do better, in words.
+
+    The score is the accuracy, less what the executor calls are worth if the option `reward` gives them a price.
 
     A workflow that fails its self-test scores 0 without a run on the validation items; one that was scored before costs
     nothing again. May be called from several threads. `await scorer.ascore(source)` does the same on any event loop.
@@ -40,7 +42,8 @@ class Scorer:
             source: Python source that defines `solver(agent, task)`.
 
         Returns:
-            Accuracy on the validation items, in [0, 1], and feedback: the error, or some of the items that failed.
+            Accuracy on the validation items, in [0, 1] unless executor calls have a price that is taken off, and
+            feedback: the error, or some of the items that failed.
 
         Raises:
             BudgetExceeded: the budget does not suffice for it. It is not a score.
@@ -70,6 +73,8 @@ class Scorer:
                 raise BudgetExceeded(error.message)
             raise ExecutorUnavailable(error.message)
         lines = [f"Accuracy on {len(evaluation.scored)} validation items: {evaluation.accuracy:.3f}."]
+        if env.reward_rule.priced:
+            lines.append(f"Taken off for {env.reward_rule.price_text}: {env.cost(evaluation):.3f}.")
         lines += evaluation.notes
         if env.config.feedback_cases:
             items, seen = await env.ato_show(source, evaluation, draw)
@@ -77,7 +82,7 @@ class Scorer:
             shown = Random(f"{draw}/{source}").sample(failed, min(len(failed), env.config.feedback_cases))
             cases = list_cases(failure_cases(env.benchmark, items, shown))
             lines += [f"Questions it got wrong:\n{cases}"] if cases else []
-        return evaluation.accuracy, "\n".join(lines)
+        return env.value(evaluation), "\n".join(lines)
 
     @property
     def ledger(self) -> Ledger:

@@ -16,6 +16,7 @@ class TaskCard:
     description: str
     answer_format: str
     metric: str
+    """`accuracy`, or another name of the mean score."""
     executor: str
     """Name of the executor that runs the workflows."""
     simulated: bool
@@ -24,6 +25,8 @@ class TaskCard:
     """Answers are programs: `solver` also receives `entry_point`, and public examples can be run."""
     example: str
     """Task text of one validation item."""
+    price: str = ""
+    """What the executor's calls are worth, in words (`RewardRule.price_text`); empty where they have no price."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,13 @@ class Attempt:
     """Validation accuracy, None if it was skipped."""
     is_seed: bool = False
     reward: float = 0.0
+    cost: float = 0.0
+    """What its executor calls are worth in accuracy; 0 unless the reward has a price."""
+
+    @property
+    def value(self) -> float | None:
+        """What it is compared by: accuracy less cost, None if it was skipped."""
+        return None if self.accuracy is None else self.accuracy - self.cost
 
 
 @dataclass(frozen=True)
@@ -59,9 +69,9 @@ class DesignState:
     workflow: str
     """Source of the current workflow."""
     accuracy: float
-    """Its validation accuracy (`last` of the reward)."""
+    """Its validation accuracy."""
     best: float
-    """Best validation accuracy of the episode, seed workflows included."""
+    """Validation accuracy of the best workflow of the episode, seed workflows included."""
     best_workflow: str
     history: tuple[Attempt, ...]
     """Seed workflows, then one attempt a turn, oldest first."""
@@ -70,6 +80,20 @@ class DesignState:
     repair: ErrorReport | None = None
     """Set while the last action waits for a repair."""
     repairs_left: int = 0
+    cost: float = 0.0
+    """What the executor calls of the current workflow are worth in accuracy; 0 unless the reward has a price."""
+    best_cost: float = 0.0
+    """The same of the best workflow."""
+
+    @property
+    def value(self) -> float:
+        """Accuracy less cost of the current workflow (`last` of the reward)."""
+        return self.accuracy - self.cost
+
+    @property
+    def best_value(self) -> float:
+        """Accuracy less cost of the best workflow (`best` of the reward)."""
+        return self.best - self.best_cost
 
 
 def after(state: DesignState, candidate: Candidate, cases: tuple[FailureCase, ...] = ()) -> DesignState:
@@ -90,15 +114,16 @@ def after(state: DesignState, candidate: Candidate, cases: tuple[FailureCase, ..
     if candidate.status == "infrastructure":
         return state
     turn = state.turn + 1
-    attempt = Attempt(f"turn {turn}", candidate.workflow, candidate.accuracy, reward=float(candidate.reward or 0.0))
+    attempt = Attempt(
+        f"turn {turn}",
+        candidate.workflow,
+        candidate.accuracy,
+        reward=float(candidate.reward or 0.0),
+        cost=candidate.cost,
+    )
     state = replace(state, turn=turn, history=(*state.history, attempt))
     if candidate.accuracy is None:
         return state
-    return replace(
-        state,
-        workflow=candidate.workflow,
-        accuracy=candidate.accuracy,
-        best=max(state.best, candidate.accuracy),
-        best_workflow=candidate.workflow if candidate.accuracy > state.best else state.best_workflow,
-        cases=cases,
-    )
+    if candidate.accuracy - candidate.cost > state.best_value:
+        state = replace(state, best=candidate.accuracy, best_cost=candidate.cost, best_workflow=candidate.workflow)
+    return replace(state, workflow=candidate.workflow, accuracy=candidate.accuracy, cost=candidate.cost, cases=cases)

@@ -30,6 +30,8 @@ class Usage:
     have billed them; their tokens and dollars are unknown and not in the sums."""
     programs: int = 0
     """Programs and public tests that the workflow had run."""
+    cached_dollars: float | None = 0.0
+    """What the cached calls cost when they were paid; None when that is unknown."""
 
     def __add__(self, other: Usage) -> Usage:
         """Add field by field; an unknown price makes the sum unknown.
@@ -37,22 +39,34 @@ class Usage:
         Dollars and seconds are added as whole numbers of 1e-10 dollars and microseconds, so that a sum does not depend
         on which call came back first.
         """
-        dollars = None
-        if self.dollars is not None and other.dollars is not None:
-            dollars = _add(self.dollars, other.dollars, 10)
         return Usage(
             self.calls + other.calls,
             self.cached_calls + other.cached_calls,
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
-            dollars,
+            _dollars(self.dollars, other.dollars),
             _add(self.seconds, other.seconds, 6),
             self.empty + other.empty,
             self.truncated + other.truncated,
             self.malformed + other.malformed,
             self.unanswered + other.unanswered,
             self.programs + other.programs,
+            _dollars(self.cached_dollars, other.cached_dollars),
         )
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and completion tokens."""
+        return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def full_dollars(self) -> float | None:
+        """Price of all calls as if none had been cached: it does not depend on what was asked before."""
+        return _dollars(self.dollars, self.cached_dollars)
+
+
+def _dollars(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else _add(a, b, 10)
 
 
 def _add(a: float, b: float, digits: int) -> float:

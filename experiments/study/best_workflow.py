@@ -10,12 +10,13 @@ from w4s_gym.study.results import CellResult, Results
 def best_search(results: Results) -> CellResult:
     """Return the cell whose search found the workflow with the best validation accuracy over two independent draws.
 
-    No test score takes part.
+    What executor calls are worth is taken off, if they have a price. No test score takes part.
     """
 
     def merit(cell: CellResult) -> tuple[float, int]:
         found = cell.result["search"]
-        return found["validation"] + found["validation_fresh"], -cell.seed
+        cost = found.get("cost", 0.0) + found.get("cost_fresh", 0.0)
+        return found["validation"] + found["validation_fresh"] - cost, -cell.seed
 
     return max(results.cells, key=merit)
 

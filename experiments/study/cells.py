@@ -109,7 +109,9 @@ class Cell:
         designers = {algo: find_designer(algo) for algo in sorted(found)}  # not the order in which they finished
         rivals = [algo for algo, d in designers.items() if not d.reference and not d.matches_tokens]
         leading = [algo for algo in rivals if designers[algo].leads]
-        best = max(leading or rivals, key=lambda algo: found[algo]["validation"], default=None)
+        best = max(
+            leading or rivals, key=lambda algo: found[algo]["validation"] - found[algo].get("cost", 0.0), default=None
+        )
         return None if best is None else found[best]["tokens_per_item"]
 
     def run(self, folder: Path, notify: Notify) -> dict[str, Any]:
@@ -120,7 +122,7 @@ class Cell:
             notify: told what is being done.
 
         Returns:
-            `curve`, `training`, `racing`, `search`, `design` for meta-agents, `workflows`, `seconds`.
+            `curve`, `training`, `racing`, `measured`, `search`, `design` for meta-agents, `workflows`, `seconds`.
         """
         start = time.monotonic()
         space = Workspace(self.config, self.seed, folder, notify)
@@ -176,7 +178,8 @@ class TransferCell(Cell):
         """Train on some benchmarks, design for others.
 
         Returns:
-            `curve`, `training`, `racing`, `targets` (environment id -> `design` and `workflows`), `seconds`.
+            `curve`, `training`, `racing`, `measured`, `targets` (environment id -> `design` and `workflows`),
+            `seconds`.
         """
         start = time.monotonic()
         space = Workspace(self.config, self.seed, folder, notify)

@@ -39,12 +39,13 @@ class FinalTest:
     def search(self, found: Found) -> dict[str, Any]:
         """Measure the result of a search: once more on a fresh draw of the validation items, then on the test items."""
         fresh = self.env.evaluate_workflow(found.workflow, self._draw)
-        usage = fresh.usage
+        cost = {"cost": found.cost, "cost_fresh": self.env.cost(fresh)} if self.env.reward_rule.priced else {}
         return {
             "workflow": self.test(found.workflow),
             "validation": found.accuracy,
             "validation_fresh": fresh.accuracy,
-            "tokens_per_item": (usage.prompt_tokens + usage.completion_tokens) / len(fresh.items),
+            "tokens_per_item": fresh.tokens_per_item,
+            **cost,
         }
 
 

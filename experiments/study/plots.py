@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -11,7 +12,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from w4s_gym.study.looks import MATPLOTLIB_MARKERS, line_style, look_of
+from w4s_gym.study.front import Front, Point, pareto_front
+from w4s_gym.study.looks import MATPLOTLIB_MARKERS, Look, line_style, look_of
 from w4s_gym.study.results import Results
 from w4s_gym.study.stats import HierarchicalBootstrap
 
@@ -19,8 +21,12 @@ _WIDTH, _HEIGHT = 11.0, 4.4
 
 
 def write_plots(results: Results, folder: Path) -> list[Path]:
-    """Write `learning_curves.png` and, if there are meta-agents, `design_curve.png`."""
-    written = [_learning_curves(results, folder / "learning_curves.png")]
+    """Write `learning_curves.png`, `front.png` and, if there are meta-agents, `design_curve.png`."""
+    looks = {results.label(algo): look_of(results, algo) for algo in results.algos}
+    written = [
+        _learning_curves(results, folder / "learning_curves.png"),
+        write_fronts([Front.of_results(results)], folder, looks),
+    ]
     if results.meta_agents:
         written.append(_design_curve(results, folder / "design_curve.png"))
     return written
@@ -115,6 +121,61 @@ def _design_curve(results: Results, path: Path) -> Path:
         axis.grid(alpha=0.3)
     figure.suptitle(_title(results, "Test accuracy over the design budget"), fontsize="medium")
     return _save(figure, path)
+
+
+def write_fronts(fronts: Sequence[Front], folder: Path, looks: Mapping[str, Look] | None = None) -> Path:
+    """Write `front.png`: for each benchmark accuracy over tokens an item, on validation and on the test items.
+
+    Args:
+        fronts: the workflows of each benchmark.
+        folder: gets the plot.
+        looks: label -> look; labels without one take colours in turn.
+    """
+    figure, axes = plt.subplots(
+        len(fronts), 2, figsize=(_WIDTH, _HEIGHT * len(fronts)), layout="constrained", squeeze=False
+    )
+    for front, row in zip(fronts, axes, strict=True):
+        mark = " (simulated)" if front.simulated else ""
+        labels = dict.fromkeys(label for point in (*front.tested, *front.searched) for label in point.designers)
+        colours = {label: (looks or {}).get(label, Look(f"C{i % 10}", "circle", "")) for i, label in enumerate(labels)}
+        panels = (("Validation", "measured while searching", front.searched), ("Test", "tested", front.tested))
+        for axis, (split, which, points) in zip(row, panels, strict=True):
+            _scatter(axis, points, colours)
+            axis.set_xlabel(f"Executor tokens an item{mark}")
+            axis.set_ylabel(f"{split} accuracy, %{mark}")
+            axis.set_title(f"{front.name}: {len(points)} workflows {which}", fontsize="small")
+            axis.grid(alpha=0.3)
+        if row[1].get_legend_handles_labels()[0]:
+            row[1].legend(fontsize="small")
+    mark = " (simulated)" if any(front.simulated for front in fronts) else ""
+    figure.suptitle(f"Accuracy and tokens of every workflow, with the Pareto fronts{mark}", fontsize="medium")
+    return _save(figure, folder / "front.png")
+
+
+def _scatter(axis: plt.Axes, points: Sequence[Point], looks: Mapping[str, Look]) -> None:
+    """Draw workflows by who found them first, and the front as steps: what is reached with at most so many tokens."""
+    for label, look in looks.items():
+        own = [point for point in points if point.designers[0] == label]
+        if own:
+            axis.scatter(
+                [point.tokens for point in own],
+                [100 * point.accuracy for point in own],
+                s=18,
+                alpha=0.6,
+                color=look.colour,
+                marker=MATPLOTLIB_MARKERS[look.marker],
+                label=label,
+            )
+    best = pareto_front(points)
+    axis.step(
+        [point.tokens for point in best],
+        [100 * point.accuracy for point in best],
+        where="post",
+        color="black",
+        linewidth=1,
+        linestyle="--",
+        label="Pareto front",
+    )
 
 
 def _save(figure: plt.Figure, path: Path) -> Path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 from rich.console import Console
 
@@ -13,6 +15,7 @@ from w4s_gym.study.best_workflow import write_best_workflow
 from w4s_gym.study.board import console
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.design_tables import design_table, ends_table
+from w4s_gym.study.front import Front
 from w4s_gym.study.inference_tables import improvement_table, iqm_table, optimism_table
 from w4s_gym.study.learning import learning_table
 from w4s_gym.study.results import Results
@@ -31,6 +34,7 @@ class ComparisonReport:
         tables = [
             design_table(results, boot),
             search_table(results, boot),
+            Front.of_results(results).table(),
             iqm_table(results, boot),
             improvement_table(results, boot),
             optimism_table(results),
@@ -64,8 +68,7 @@ class ComparisonReport:
         (folder / "times.md").write_text(self.times.markdown(), encoding="utf-8")
         if self.learning is not None:
             (folder / "learning.md").write_text(self.learning.markdown(), encoding="utf-8")
-        figures = json.dumps([table.data() for table in self.tables], indent=1, ensure_ascii=False)
-        (folder / "figures.json").write_text(figures + "\n", encoding="utf-8")
+        _write_figures(folder, self.tables)
 
     def _conditions(self) -> str:
         config = self.results.config
@@ -96,7 +99,7 @@ def write_report(folder: RunFolder, config: CompareConfig) -> None:
     results = Results.of_run(folder)
     report = ComparisonReport(results)
     report.write(folder.path)
-    plots = _plots(results, folder.path)
+    plots = _drawn(lambda plots: plots.write_plots(results, folder.path))
     workflow = write_best_workflow(results, folder.path / "best_workflow.py")
     shown = [*report.tables, *([report.learning] if report.learning is not None else [])]
     view = write_view(results, shown, folder.path)
@@ -109,22 +112,31 @@ def write_report(folder: RunFolder, config: CompareConfig) -> None:
         console.print(f"wandb run: {track(results, report.tables, folder.path, workflow)}")
 
 
-def _plots(results: Results, folder: Path) -> list[Path]:
-    """Write the plots; where nothing can draw them, say so, and the tables stand without them."""
+def _drawn(draw: Callable[[ModuleType], list[Path]]) -> list[Path]:
+    """Draw with the module of the plots; where nothing can draw, say so, and the tables stand without plots."""
     try:
-        from w4s_gym.study.plots import write_plots
+        from w4s_gym.study import plots
     except ModuleNotFoundError as error:
         lacking = missing_extra(error)
         if lacking is None:
             raise
         console.print(f"no plots: {lacking}", highlight=False, soft_wrap=True)
         return []
-    return list(write_plots(results, folder))
+    return draw(plots)
 
 
-def write_table(folder: RunFolder, table: Table) -> None:
-    """Write the one table of a study and print it."""
+def write_tables(folder: RunFolder, table: Table, fronts: Sequence[Front]) -> None:
+    """Write the table of a study, and the Pareto fronts of its benchmarks, and print them."""
     path = folder.path / "table.md"
-    path.write_text(table.markdown(), encoding="utf-8")
-    table.show(console)
-    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    tables = [table, *(front.table() for front in fronts)]
+    path.write_text("\n".join(table.markdown() for table in tables), encoding="utf-8")
+    _write_figures(folder.path, tables)
+    for shown in tables:
+        shown.show(console)
+    for written in (path, *_drawn(lambda plots: [plots.write_fronts(fronts, folder.path)])):
+        console.print(f"wrote {written}", highlight=False, soft_wrap=True)
+
+
+def _write_figures(folder: Path, tables: Sequence[Table]) -> None:
+    figures = json.dumps([table.data() for table in tables], indent=1, ensure_ascii=False)
+    (folder / "figures.json").write_text(figures + "\n", encoding="utf-8")

@@ -52,6 +52,8 @@ class Found:
 
     workflow: str
     accuracy: float
+    cost: float = 0.0
+    """What its executor calls are worth in accuracy; 0 unless the reward has a price."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,17 @@ class Trained:
     seconds: float
     learning_seconds: float
     """Part of the seconds that updates took."""
+    measured: list[tuple[str, float, float]]
+    """Digest, validation accuracy and tokens an item of every workflow that was measured on all validation items."""
 
     def record(self) -> dict[str, Any]:
         """Return what the journal keeps."""
-        return {"curve": self.curve, "training": asdict(self.usage), "racing": asdict(self.saving)}
+        return {
+            "curve": self.curve,
+            "training": asdict(self.usage),
+            "racing": asdict(self.saving),
+            "measured": self.measured,
+        }
 
 
 def train(space: Workspace, algorithm: Algorithm, envs: Sequence[WorkflowDesignEnv], budget: int) -> Trained:
@@ -99,12 +108,14 @@ def train(space: Workspace, algorithm: Algorithm, envs: Sequence[WorkflowDesignE
             if not curve:
                 raise
             break  # the dollars are spent: what was learned so far is measured
-        if iteration.batch.best_accuracy > best.accuracy:
-            best = Found(iteration.batch.best_workflow, iteration.batch.best_accuracy)
+        batch = iteration.batch
+        if not best.workflow or batch.best_value > best.accuracy - best.cost:
+            best = Found(batch.best_workflow, batch.best_accuracy, batch.best_cost)
         learning += iteration.learning_seconds
         calls = sum(env.ledger.usage.calls for env in envs)
         curve.append({"calls": calls, "best": best.accuracy, **iteration.figures})
     algorithm.save(space.folder / "state")
     usage = sum((env.ledger.usage for env in envs), Usage())
     saving = sum((env.saving for env in envs), Saving(0, 0, 0, 0))
-    return Trained(best, curve, usage, saving, time.monotonic() - start, learning)
+    measured = [(digest, e.accuracy, e.tokens_per_item) for env in envs for digest, e in env.measured]
+    return Trained(best, curve, usage, saving, time.monotonic() - start, learning, sorted(measured))

@@ -94,7 +94,7 @@ def test_a_stored_reply_costs_nothing_but_still_tells_its_tokens(tmp_path, run):
     assert inner.asked == [(0, 3)]
     assert stored.completions == paid.completions
     assert paid.usage == Usage(3, 0, 10, 21, 1.5, 1.0)
-    assert stored.usage == Usage(3, 3, 10, 21, 0.0, 0.0)
+    assert stored.usage == Usage(3, 3, 10, 21, 0.0, 0.0, cached_dollars=1.5)
 
 
 def test_only_the_missing_samples_are_asked_for(tmp_path, run):
@@ -180,7 +180,7 @@ def test_what_was_answered_before_a_failure_is_stored_and_charged(tmp_path, run,
     inner.fail_at = {2}
     with pytest.raises(ExecutorUnavailable) as caught:
         run(cached.complete(replace(REQUEST, n=3)))
-    assert caught.value.usage == Usage(2, 1, 20, 14, 0.5, 1.0, unanswered=1)
+    assert caught.value.usage == Usage(2, 1, 20, 14, 0.5, 1.0, unanswered=1, cached_dollars=0.5)
     inner.fail_at.clear()
     inner.asked.clear()
     run(cached.complete(replace(REQUEST, n=3)))

@@ -72,7 +72,8 @@ def test_an_ablation_runs(tmp_path):
         **SMALL, run_dir=tmp_path / "run", algos=("untrained",), only=("no self-test", "relative reward")
     )
     assert run(ablations, config, ablations.ablation_cells) == 0
-    table = (tmp_path / "run" / "table.md").read_text()
+    table, front = (tmp_path / "run" / "table.md").read_text().split("### Pareto front")
+    assert "(simulated)" in front and (tmp_path / "run" / "front.png").exists()
     assert [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")][1:] == [
         "default",
         "relative reward",

@@ -34,6 +34,8 @@ class Sample:
     completion: Completion
     prompt_tokens: int
     completion_tokens: int
+    dollars: float | None = None
+    """Price; None when it is unknown, as it is of samples that earlier versions stored."""
 
     def to_json(self) -> str:
         """Write the sample."""
@@ -57,6 +59,7 @@ class Sample:
             completion_tokens=self.completion_tokens,
             empty=int(not self.completion.text.strip() and not self.completion.tool_calls),
             truncated=int(self.completion.finish_reason == "length"),
+            cached_dollars=self.dollars,
         )
 
 
@@ -78,15 +81,21 @@ def sample_key(identity: str, request: ChatRequest, sample_index: int) -> str:
 
 
 def split_reply(reply: ChatReply) -> list[Sample]:
-    """Share the tokens of a reply among its samples: the prompt goes to the first, the output by length of the text."""
+    """Share the cost of a reply among its samples.
+
+    The prompt goes to the first, the output by length of the text, and so do the dollars.
+    """
     lengths = [len(c.text) + 1 for c in reply.completions]
-    total, sofar, given = sum(lengths), 0, 0
+    total, sofar, given, paid = sum(lengths), 0, 0, 0.0
+    price = reply.usage.full_dollars
     samples = []
     for i, (completion, length) in enumerate(zip(reply.completions, lengths, strict=True)):
         sofar += length
         upto = reply.usage.completion_tokens * sofar // total
-        samples.append(Sample(completion, 0 if i else reply.usage.prompt_tokens, upto - given))
-        given = upto
+        due = None if price is None else round(price * sofar / total, 10)
+        dollars = None if due is None else round(due - paid, 10)
+        samples.append(Sample(completion, 0 if i else reply.usage.prompt_tokens, upto - given, dollars))
+        given, paid = upto, due or 0.0
     return samples
 
 
