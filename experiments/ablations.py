@@ -134,7 +134,7 @@ def ablation_table(folder: RunFolder) -> Table:
     stored = AblationConfig.of_run(folder.config)
     mark = " (simulated)" if folder.simulated else ""
     table = Table(
-        f"Ablations of {stored.algos[0]} on {stored.env}, executor {stored.executor}{mark}",
+        f"Ablations of {stored.algos[0]} on {stored.env}, executor {stored.executor_name}{mark}",
         ["setting", "test % [95%]", "difference, points [95%]", "single %", "runs %", "training calls"],
     )
     results = _results(folder)

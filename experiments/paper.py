@@ -172,7 +172,7 @@ def main_table(config: PaperConfig, results: dict[str, Results]) -> Table:
     """Return test accuracy by designer and benchmark."""
     plain = config.comparison()
     table = Table(
-        f"Main table, test % [95%], executor {config.executor}{_mark(results)}",
+        f"Main table, test % [95%], executor {config.executor_name}{_mark(results)}",
         ["designer", *(name.removeprefix("W4S-").removesuffix("-v0") for name in results)],
     )
     for algo in config.algos:
@@ -197,7 +197,7 @@ def cost_table(config: PaperConfig, results: dict[str, Results]) -> Table:
     """Return minutes and dollars of the meta-agent, of optimisation and of the test run, for every designer."""
     (name, result), *_ = results.items()
     table = Table(
-        f"Cost on {name}, executor {config.executor}, meta-agent {config.policy}{_mark(results)}",
+        f"Cost on {name}, executor {config.executor_name}, meta-agent {config.policy}{_mark(results)}",
         ["designer", "test %", "learning min", "optimisation min", "optimisation $", "test run min", "test run $"],
     )
     for algo in result.algos:
@@ -235,7 +235,7 @@ def iteration_table(config: PaperConfig, results: dict[str, Results]) -> Table:
     (name, result), *_ = results.items()
     turns = list(range(1, config.comparison().design_turns + 1))
     table = Table(
-        f"Accuracy against turns spent on {name}, executor {config.executor}{_mark(results)}",
+        f"Accuracy against turns spent on {name}, executor {config.executor_name}{_mark(results)}",
         ["designer", "figure", *(str(turn) for turn in turns)],
     )
     for algo in result.algos:

@@ -81,7 +81,7 @@ def transfer_table(folder: RunFolder, trained_on: Sequence[str], targets: Sequen
     short = {name: name.removeprefix("W4S-").removesuffix("-v0") for name in (*trained_on, *targets)}
     table = Table(
         f"Transfer from {' + '.join(short[name] for name in trained_on)} to unseen benchmarks, test % [95%], "
-        f"executor {stored.executor}{mark}",
+        f"executor {stored.executor_name}{mark}",
         ["designer", *(short[name] for name in targets)],
     )
     results = [results_on(folder, target) for target in targets]

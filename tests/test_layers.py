@@ -28,6 +28,7 @@ FLOORS = (
     {"remembered"},
     {"agent"},
     {"episode", "prompts"},
+    {"executor_pool"},
     {"ledger", "drawn_requests", "feedback", "guided", "info", "render", "spaces"},
     {"envs", "action"},
     {"executors", "state", "data", "registration", "scoring", "splits", "workflows"},

@@ -13,6 +13,7 @@ from typing import Any
 from w4s_gym.benchmark import Item
 from w4s_gym.episode import Episode
 from w4s_gym.errors import BudgetExceeded, ExecutorUnavailable, RequestRefused
+from w4s_gym.executor_pool import ExecutorPool
 from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Executor
 from w4s_gym.json_reply import parse_json_object
 from w4s_gym.ledger import ask
@@ -65,6 +66,7 @@ class AgentHost:
         """
         self._item = item
         self._executor = executor
+        self._models = executor.names if isinstance(executor, ExecutorPool) else ()
         self._sandbox = sandbox
         self._ledger = episode.ledger
         self._draw = episode.draw
@@ -218,8 +220,7 @@ class AgentHost:
             raise WorkflowCallError(
                 "ValueError", f"a prompt of {length:,} characters; at most {MAX_PROMPT_CHARS:,} fit"
             )
-        if arguments.get("model") not in (None, ""):
-            self.model_override = True
+        model = self._model(arguments.get("model"))
         offered, choice = self._tools(arguments)
         return ChatRequest(
             messages=tuple(chat),
@@ -235,7 +236,20 @@ class AgentHost:
             item=self._item,
             benchmark=self._benchmark,
             draw=self._draw,
+            model=model,
         )
+
+    def _model(self, asked: Any) -> str:
+        """Return which executor of a pool answers a call; empty where there is one executor only."""
+        if asked in (None, ""):
+            return self._models[0] if self._models else ""
+        if not self._models:
+            self.model_override = True
+            return ""
+        if asked not in self._models:
+            known = ", ".join(map(repr, self._models))
+            raise WorkflowCallError("ValueError", f"expected model to be one of {known}; got {asked!r:.80}")
+        return str(asked)
 
     def _tools(self, arguments: Mapping[str, Any]) -> tuple[tuple[Mapping[str, Any], ...], Any]:
         """Return the tools of a call and which of them to use; only functions, unless the environment allows more."""
@@ -259,6 +273,7 @@ class AgentHost:
             request.max_tokens,
             request.json_keys,
             request.json_mode,
+            request.model,
         )
         request = replace(request, sample_index=self._asked[key])
         self._asked[key] += request.n

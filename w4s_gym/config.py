@@ -28,6 +28,9 @@ class EnvConfig:
 
     executor_config: Mapping[str, Any] | None = None
     """Plain JSON options of the executor (base URL, cache folder, ...); see `make_executor`."""
+    executors: Mapping[str, Any] | None = None
+    """Several executors instead of one, by the name that workflows choose them by with `model=`: a spec, an `Executor`,
+    or an object with fields of `PoolMember` (own options, price and caps). The first answers calls without `model=`."""
     max_turns: int = 10
     """Length of an episode in turns."""
     window: int = 2

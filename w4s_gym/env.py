@@ -18,6 +18,7 @@ from w4s_gym.config import EnvConfig
 from w4s_gym.drawn_requests import draw_requests, with_request
 from w4s_gym.episode import Episode
 from w4s_gym.errors import BudgetExceeded, ConfigError, ExecutorUnavailable, ProtocolError
+from w4s_gym.executor_pool import ExecutorPool
 from w4s_gym.executors import Executor
 from w4s_gym.feedback import failed_results, failure_cases, memorising
 from w4s_gym.info import build_info, isolation_view
@@ -65,7 +66,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
     def __init__(
         self,
         benchmark: str,
-        executor: str | Executor = "sim:gpt-4o-mini",
+        executor: str | Executor | None = None,
         *,
         render_mode: str | None = None,
         **options: Any,
@@ -75,7 +76,8 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         Args:
             benchmark: name of a registered benchmark, set by the environment id.
             executor: `sim:<profile>`, `openai:<model>` or `local:<model>`, plain text, so that the environment's spec
-                can be pickled; or an `Executor` of your own, which you close yourself.
+                can be pickled; or an `Executor` of your own, which you close yourself. Default: `sim:gpt-4o-mini`,
+                unless the option `executors` names several.
             render_mode: `ansi` or `human`.
             **options: fields of `EnvConfig`, and the benchmark's own options, for instance `language="de"`.
 
@@ -99,7 +101,8 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         self.render_mode = render_mode
         self.observation_space = UnicodeText()
         self.action_space = UnicodeText()
-        self.ledger = Ledger("run", self.config.budget)
+        budgets = {name: member.budget for name, member in self._parts.pool.items()}
+        self.ledger = Ledger("run", self.config.budget, executor_caps=budgets)
         """What everything this environment ran has cost, over all episodes."""
         self.reward_rule = self.config.reward
         self.seed_evaluations: dict[str, Evaluation] = {}
@@ -650,6 +653,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             is_code=first.kind == "code",
             example="" if benchmark.confidential else first.task,
             price=self.reward_rule.price_text,
+            pool=self.executor.cards() if isinstance(self.executor, ExecutorPool) else (),
         )
 
     def _info(self, candidate: Candidate | None) -> dict[str, Any]:

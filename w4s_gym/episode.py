@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from w4s_gym.ledger import Caps, Ledger
@@ -16,6 +17,6 @@ class Episode:
     ledger: Ledger
     """Pays."""
 
-    def child(self, name: str, caps: Caps | None = None) -> Episode:
+    def child(self, name: str, caps: Caps | None = None, executor_caps: Mapping[str, Caps] | None = None) -> Episode:
         """Return the same draw on an account below this one; see `Ledger.child`."""
-        return replace(self, ledger=self.ledger.child(name, caps))
+        return replace(self, ledger=self.ledger.child(name, caps, executor_caps))

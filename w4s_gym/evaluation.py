@@ -12,6 +12,7 @@ from w4s_gym.agent import AgentHost, RunBudgetExceeded, full_answer
 from w4s_gym.benchmark import Benchmark, Item, checked_score
 from w4s_gym.episode import Episode
 from w4s_gym.errors import BudgetExceeded, ConfigError, ExecutorUnavailable, SandboxUnavailable, W4SError
+from w4s_gym.executor_pool import ExecutorPool
 from w4s_gym.executors.base import Executor
 from w4s_gym.ledger import Caps, Ledger
 from w4s_gym.quoting import quoted
@@ -85,6 +86,8 @@ class Evaluator:
         self._remembered = remembered
         self._benchmark = benchmark
         self._executor = executor
+        pool = executor.members if isinstance(executor, ExecutorPool) else {}
+        self._executor_caps = {name: member.item_caps for name, member in pool.items()}
         self._sandbox = sandbox
         self.limits = limits
         self._places: Shares
@@ -251,7 +254,7 @@ class Evaluator:
         return kept[0]
 
     async def _run(self, workflow: str, item: Item, episode: Episode, notes: set[str]) -> ItemResult:
-        own = episode.child("item", self.limits.item_caps)
+        own = episode.child("item", self.limits.item_caps, self._executor_caps)
         for _ in range(_SANDBOX_ATTEMPTS):
             host = AgentHost(
                 item,
@@ -336,8 +339,7 @@ def run_seed(item_id: str, draw: int) -> int:
 
 def charge_again(ledger: Ledger, usage: Usage) -> None:
     """Charge results that are kept in memory: their calls count as cached ones, and cost nothing."""
-    cached = replace(usage, cached_calls=usage.calls, dollars=0.0, cached_dollars=usage.full_dollars)
-    ledger.settle(0, cached)
+    ledger.settle(0, usage.again())
 
 
 async def _all(coroutines) -> None:  # type: ignore[no-untyped-def]

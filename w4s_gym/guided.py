@@ -30,7 +30,7 @@ value = agent.execute_code(code)  # runs Python: value of its solution(), else o
 code = agent.extract_code_block(text{code_entry})  # the code in a reply
 answer = agent.extract_answer_str(text)  # the last number in a reply, else its last sentence{code_api}
 Both calls also take instructions (a str), agent_role (a str), temperature and num_of_response; they return a list with
-one reply for each.
+one reply for each.{pool}
 
 Questions: {description}
 Answers: {answer_format}"""
@@ -54,9 +54,24 @@ def system_text(card: TaskCard) -> str:
         entry="solver(agent, task, entry_point)" if card.is_code else "solver(agent, task)",
         code_entry=", entry_point" if card.is_code else "",
         code_api=_CODE_API if card.is_code else "",
+        pool=f"\n{pool_text(card)}" if card.pool else "",
         description=card.description,
         answer_format=card.answer_format,
     )
+
+
+def pool_text(card: TaskCard) -> str:
+    """Say which executors `model=` chooses from."""
+    first, *_ = card.pool
+    lines = []
+    for member in card.pool:
+        about = [member.executor + (" (simulated)" if member.simulated else "")]
+        if member.price is not None:
+            about.append("${:g} and ${:g} per million prompt and completion tokens".format(*member.price))
+        if member.caps:
+            about.append(f"at most {member.caps} an item")
+        lines.append(f"- model={member.name!r}: {', '.join(about)}")
+    return "\n".join([f"Calls also take model=, the executor that answers; without it {first.name!r} does:", *lines])
 
 
 def opening_text(state: DesignState) -> str:

@@ -39,7 +39,7 @@ def build_info(
         "messages": messages,
         "state": _state_view(state),
         "evaluation": _candidate_view(candidate),
-        "usage": usage_view(usage),
+        "usage": _usage_by_executor(usage, state),
         "split": split,
         "isolation": isolation_view(isolation),
         "simulated": state.card.simulated,
@@ -61,6 +61,13 @@ def usage_view(usage: Usage) -> dict[str, Any]:
         "truncated": usage.truncated,
         "malformed": usage.malformed,
     }
+
+
+def _usage_by_executor(usage: Usage, state: DesignState) -> dict[str, Any]:
+    """Usage in all and, where workflows choose from several executors, of each."""
+    view = usage_view(usage)
+    shares = {card.name: usage_view(usage.of(card.name)) for card in state.card.pool}
+    return {**view, "executors": shares} if shares else view
 
 
 def _state_view(state: DesignState) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from w4s_gym.errors import BudgetExceeded, ConfigError, ExecutorUnavailable, RequestRefused
 from w4s_gym.executors.base import ChatReply, ChatRequest, Executor, most_cost
@@ -40,9 +41,11 @@ class Reservation:
     """Prompt plus completion tokens."""
     dollars: float | None = 0.0
     """US dollars; None when the price is unknown."""
+    executor: str = ""
+    """Which executor of a pool is asked."""
 
     def __add__(self, other: Reservation) -> Reservation:
-        """Add field by field; an unknown price makes the sum unknown."""
+        """Add up, whichever executors are asked; an unknown price makes the sum unknown."""
         dollars = None if self.dollars is None or other.dollars is None else self.dollars + other.dollars
         return Reservation(self.calls + other.calls, self.tokens + other.tokens, dollars)
 
@@ -60,35 +63,55 @@ class Ledger:
     All calls must come from one thread.
     """
 
-    def __init__(self, name: str, caps: Caps | None = None, parent: Ledger | None = None) -> None:
-        """Open a ledger called `name` (used in messages) below `parent`."""
+    def __init__(
+        self,
+        name: str,
+        caps: Caps | None = None,
+        parent: Ledger | None = None,
+        executor_caps: Mapping[str, Caps] | None = None,
+    ) -> None:
+        """Open a ledger.
+
+        Args:
+            name: used in messages.
+            caps: of all calls together.
+            parent: is charged too.
+            executor_caps: of each executor of a pool.
+        """
         self.name = name
         self.caps = caps or Caps()
+        self.executor_caps = {n: c for n, c in (executor_caps or {}).items() if c != Caps()}
         self.parent = parent
         self.usage = Usage()
         self._pending: Counter[Reservation] = Counter()
         self._waiting: list[asyncio.Future[None]] = []
 
-    def child(self, name: str, caps: Caps | None = None) -> Ledger:
+    def child(self, name: str, caps: Caps | None = None, executor_caps: Mapping[str, Caps] | None = None) -> Ledger:
         """Open a ledger whose usage counts here too."""
-        return Ledger(name, caps, self)
+        return Ledger(name, caps, self, executor_caps)
 
     @property
     def reserved(self) -> Reservation:
         """Sum of the reservations that are not settled."""
+        return self._reserved()
+
+    def _reserved(self, executor: str | None = None) -> Reservation:
+        """Sum of all reservations, or of those for one executor."""
         # Summed anew each time: adding and subtracting floats would leave a remainder behind.
         total = Reservation()
         for reservation, count in self._pending.items():
-            total = total + reservation * count
+            if executor is None or reservation.executor == executor:
+                total = total + reservation * count
         return total
 
-    def reserve(self, calls: int, tokens: int = 0, dollars: float | None = 0.0) -> Reservation:
+    def reserve(self, calls: int, tokens: int = 0, dollars: float | None = 0.0, executor: str = "") -> Reservation:
         """Set aside what a call may cost at most, before it is made.
 
         Args:
             calls: samples asked for.
             tokens: upper estimate of prompt plus completion tokens.
             dollars: upper estimate of the price in US dollars; None when the price is unknown.
+            executor: which executor of a pool is asked.
 
         Returns:
             The reservation, to be handed to `settle`.
@@ -96,7 +119,7 @@ class Ledger:
         Raises:
             BudgetExceeded: a cap of this ledger or of a parent would be passed; nothing is reserved then.
         """
-        wanted = Reservation(calls, tokens, dollars)
+        wanted = Reservation(calls, tokens, dollars, executor)
         chain = self._chain()
         for ledger in chain:
             refusal = ledger._refusal(wanted)
@@ -107,22 +130,23 @@ class Ledger:
                 ledger._pending[wanted] += 1
         return wanted
 
-    async def admit(self, calls: int, tokens: int = 0, dollars: float | None = 0.0) -> Reservation:
+    async def admit(self, calls: int, tokens: int = 0, dollars: float | None = 0.0, executor: str = "") -> Reservation:
         """Reserve, and wait as long as only reservations of other calls stand in the way.
 
         Args:
             calls: as for `reserve`.
             tokens: as for `reserve`.
             dollars: as for `reserve`.
+            executor: as for `reserve`.
 
         Raises:
             BudgetExceeded: a cap would be passed even if the calls on their way turned out free.
         """
-        wanted = Reservation(calls, tokens, dollars)
+        wanted = Reservation(calls, tokens, dollars, executor)
         root = self._chain()[-1]
         while True:
             try:
-                return self.reserve(calls, tokens, dollars)
+                return self.reserve(calls, tokens, dollars, executor)
             except BudgetExceeded:
                 if any(ledger._refusal(wanted, alone=True) for ledger in self._chain()):
                     raise
@@ -177,31 +201,43 @@ class Ledger:
 
     def _refusal(self, wanted: Reservation, alone: bool = False) -> str | None:
         """Say why `wanted` does not fit beside what is spent and, unless `alone`, reserved; None if it fits."""
-        spent, caps = self.usage, self.caps
-        if caps == Caps():
+        nothing = Reservation()
+        if self.caps != Caps():
+            pending = nothing if alone else self.reserved
+            refusal = _over(self.name, self.caps, self.usage, pending, wanted)
+            if refusal:
+                return refusal
+        caps = self.executor_caps.get(wanted.executor)
+        if caps is None:
             return None
-        pending = Reservation() if alone else self.reserved
-        calls = spent.calls + pending.calls + wanted.calls
-        if caps.calls is not None and calls > caps.calls:
-            return f"{self.name}: {calls} executor calls would pass the cap of {caps.calls}"
-        used = spent.prompt_tokens + spent.completion_tokens
-        tokens = used + pending.tokens + wanted.tokens
-        if caps.tokens is not None and (tokens > caps.tokens or used >= caps.tokens):
-            return (
-                f"{self.name}: {used} tokens are spent and up to {tokens - used} more would be needed; "
-                f"the cap is {caps.tokens}. Lower max_completion_tokens or raise the cap"
-            )
-        if caps.dollars is None:
-            return None
-        if spent.dollars is None or pending.dollars is None or wanted.dollars is None:
-            return f"{self.name}: a dollar cap needs a known price; set `price` in the executor's config"
-        dollars = spent.dollars + pending.dollars + wanted.dollars
-        if dollars > caps.dollars or (spent.dollars >= caps.dollars and wanted.dollars > 0):
-            return (
-                f"{self.name}: ${spent.dollars:.6f} are spent and up to ${dollars - spent.dollars:.6f} more would be "
-                f"needed; the cap is ${caps.dollars}"
-            )
+        pending = nothing if alone else self._reserved(wanted.executor)
+        name = f"{self.name}, executor {wanted.executor!r}"
+        return _over(name, caps, self.usage.of(wanted.executor), pending, wanted)
+
+
+def _over(name: str, caps: Caps, spent: Usage, pending: Reservation, wanted: Reservation) -> str | None:
+    """Say why a reservation passes a cap, beside what is spent and pending; None if it does not."""
+    calls = spent.calls + pending.calls + wanted.calls
+    if caps.calls is not None and calls > caps.calls:
+        return f"{name}: {calls} executor calls would pass the cap of {caps.calls}"
+    used = spent.prompt_tokens + spent.completion_tokens
+    tokens = used + pending.tokens + wanted.tokens
+    if caps.tokens is not None and (tokens > caps.tokens or used >= caps.tokens):
+        return (
+            f"{name}: {used} tokens are spent and up to {tokens - used} more would be needed; "
+            f"the cap is {caps.tokens}. Lower max_completion_tokens or raise the cap"
+        )
+    if caps.dollars is None:
         return None
+    if spent.dollars is None or pending.dollars is None or wanted.dollars is None:
+        return f"{name}: a dollar cap needs a known price; set `price` in the executor's config"
+    dollars = spent.dollars + pending.dollars + wanted.dollars
+    if dollars > caps.dollars or (spent.dollars >= caps.dollars and wanted.dollars > 0):
+        return (
+            f"{name}: ${spent.dollars:.6f} are spent and up to ${dollars - spent.dollars:.6f} more would be "
+            f"needed; the cap is ${caps.dollars}"
+        )
+    return None
 
 
 async def ask(executor: Executor, request: ChatRequest, ledger: Ledger) -> ChatReply:
@@ -216,7 +252,7 @@ async def ask(executor: Executor, request: ChatRequest, ledger: Ledger) -> ChatR
         BudgetExceeded: a cap would be passed; nothing was asked.
         ExecutorUnavailable: the endpoint could not be asked; what it billed before is on the ledger.
     """
-    reserved = await ledger.admit(request.n, *most_cost(executor, request))
+    reserved = await ledger.admit(request.n, *most_cost(executor, request), request.model)
     paid = Usage()
     try:
         reply = await executor.complete(request)
@@ -229,4 +265,6 @@ async def ask(executor: Executor, request: ChatRequest, ledger: Ledger) -> ChatR
         paid = Usage(unanswered=request.n)
         raise
     finally:
+        if request.model:
+            paid = replace(paid, by_executor={request.model: paid})
         ledger.settle(reserved, paid)

@@ -33,9 +33,9 @@ def from_fields(default: T, given: Mapping[str, Any] | None, name: str) -> T:
         >>> from w4s_gym.racing import RacingRule
         >>> from_fields(RacingRule(), {"look_every": 8}, "racing")
         RacingRule(look_every=8, limit=0.005, prior=2.0, archive=10)
-        >>> from_fields(RacingRule(), {"prio": 1.0}, "race")
+        >>> from_fields(RacingRule(), {"prio": 1.0}, "race")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        w4s_gym.errors.ConfigError: race: unknown 'prio', did you mean 'prior'? known fields: look_every, limit, prior, archive
+        w4s_gym.errors.ConfigError: race: unknown 'prio', did you mean 'prior'? known fields: look_every, ...
     """
     assert is_dataclass(default) and not isinstance(default, type)
     if given is None:

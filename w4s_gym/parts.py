@@ -13,7 +13,8 @@ from w4s_gym.candidates import CandidateTrials
 from w4s_gym.config import EnvConfig
 from w4s_gym.errors import ConfigError
 from w4s_gym.evaluation import Evaluator
-from w4s_gym.executors import Executor, check_executor, make_executor
+from w4s_gym.executor_pool import ExecutorPool, Pool, PoolMember, pool_name, read_pool
+from w4s_gym.executors import Executor, make_executor
 from w4s_gym.journal import Journal
 from w4s_gym.ledger import Caps
 from w4s_gym.measure import Measurer
@@ -22,6 +23,7 @@ from w4s_gym.remembered import Remembered, remembered
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.splits import Split, make_split
 
+DEFAULT_EXECUTOR = "sim:gpt-4o-mini"
 _OPENED = ("executor", "sandbox", "evaluator", "_journal")
 
 
@@ -32,7 +34,7 @@ class Parts:
         self,
         benchmark: Benchmark,
         benchmark_options: Mapping[str, Any],
-        executor: str | Executor,
+        executor: str | Executor | None,
         config: EnvConfig,
     ) -> None:
         """Keep what they are made of; nothing is opened.
@@ -40,21 +42,27 @@ class Parts:
         Args:
             benchmark: gives the items.
             benchmark_options: its own options.
-            executor: a spec as `make_executor` takes it, or an executor; who made one closes it.
+            executor: a spec as `make_executor` takes it, or an executor; who made one closes it. None: the default, or
+                those of the config, if it has several.
             config: all other options.
 
         Raises:
             UnknownExecutor: no such executor.
-            ConfigError: neither a spec nor an executor, or an executor object together with an `executor_config`.
+            ConfigError: neither a spec nor an executor, or an executor object together with an `executor_config`, or
+                one executor and several.
         """
-        if isinstance(executor, str):
-            check_executor(executor, config.executor_config)
-        elif not isinstance(executor, Executor):
-            raise ConfigError(
-                f"executor: expected a spec such as 'sim:gpt-4o-mini' or an Executor; got {executor!r:.80}"
-            )
-        elif config.executor_config:
-            raise ConfigError("expected no executor_config beside an executor object: configure the object itself")
+        self.pool: Pool = {}
+        """The executors that `model=` chooses from, by name; empty where there is one executor only."""
+        if config.executors is not None:
+            if executor is not None:
+                raise ConfigError(
+                    f"expected either executor or executors; got executor={executor!r:.80} beside the executors "
+                    f"{', '.join(map(repr, config.executors))}"
+                )
+            self.pool = read_pool(config.executors, config.executor_config)
+        else:
+            executor = DEFAULT_EXECUTOR if executor is None else executor
+            PoolMember(executor, config.executor_config).check()
         self._benchmark = benchmark
         self._benchmark_options = benchmark_options
         self._executor = executor
@@ -82,6 +90,8 @@ class Parts:
     @property
     def executor_name(self) -> str:
         """The executor's spec, or the name of the object."""
+        if self._executor is None:
+            return pool_name(self.pool)
         return self._executor if isinstance(self._executor, str) else self._executor.name
 
     @cached_property
@@ -109,6 +119,8 @@ class Parts:
     @cached_property
     def executor(self) -> Executor:
         """The executor that answers the workflows' calls."""
+        if self._executor is None:
+            return ExecutorPool(self.pool)
         if isinstance(self._executor, str):
             return make_executor(self._executor, self._config.executor_config)
         return self._executor
@@ -128,12 +140,15 @@ class Parts:
         """Results of other environments that are like this one, if they are wanted and could not differ."""
         config = self._config
         capped = config.budget != Caps() or config.limits.evaluation_caps != Caps()
-        spec = self._executor
+        pool = self.pool.values()
+        capped = capped or any(member.budget != Caps() for member in pool)
+        specs = [self._executor] if self._executor is not None else [member.executor for member in pool]
         # Only of the simulator itself: what wraps it may have more to do, such as to record.
-        if not config.remember or capped or not (isinstance(spec, str) and spec.startswith("sim:")):
+        if not config.remember or capped or not all(isinstance(s, str) and s.startswith("sim:") for s in specs):
             return None
         options = sorted(self._benchmark_options.items())
-        kind = (self._benchmark.name, options, spec, config.executor_config, config.limits, config.sandbox)
+        executors = self._executor or list(self.pool.items())
+        kind = (self._benchmark.name, options, executors, config.executor_config, config.limits, config.sandbox)
         return remembered(repr(kind))
 
     def make_trials(self) -> CandidateTrials:
@@ -161,7 +176,7 @@ class Parts:
         opened = self.__dict__
         if "sandbox" in opened:
             self.sandbox.close()
-        if "executor" in opened and isinstance(self._executor, str):
+        if "executor" in opened and not isinstance(self._executor, Executor):
             run_sync(self.executor.close())
         if opened.get("_journal") is not None:
             opened["_journal"].close()

@@ -30,7 +30,9 @@ without network and files. The agent offers (all arguments by keyword):
   -> list of str
 - agent.execute_code(code, timeout=5) -> value of solution(), else of the last line; raises on error
 - agent.extract_answer_str(text), agent.extract_code_block(text, entry_point="solution"){code_api}
-The executor model is fixed; `model=` is ignored."""
+{pool}"""
+
+_ONE_EXECUTOR = "The executor model is fixed; `model=` is ignored."
 
 _CODE_API = """
 - agent.exec_test(solution, entry_point) -> {"result": bool, "feedback": str}: runs the public examples of the task
@@ -120,11 +122,12 @@ def task_text(card: TaskCard) -> str:
     api = _API.format(
         entry=" (or `solver(agent, task, entry_point)`)" if card.is_code else "",
         code_api=_CODE_API if card.is_code else "",
+        pool=guided.pool_text(card) if card.pool else _ONE_EXECUTOR,
     )
     simulated = " (simulated)" if card.simulated else ""
+    executor = f"the executor models {card.executor}" if card.pool else f"a fixed executor model, {card.executor}"
     return (
-        f"You design workflows: Python programs that call a fixed executor model, {card.executor}{simulated}, "
-        "to solve a task.\n"
+        f"You design workflows: Python programs that call {executor}{simulated}, to solve a task.\n"
         f"Task: {card.description}\nAnswer format: {card.answer_format}\n\n{api}"
     )
 
@@ -191,6 +194,7 @@ def _compact_opening(state: DesignState) -> str:
     seeds = "\n".join(f"{a.name} {a.value or 0.0:.3f}" for a in state.history if a.is_seed)
     return (
         f"task {state.card.benchmark}\nexecutor {state.card.executor}\n"
+        + (f"{guided.pool_text(state.card)}\n" if state.card.pool else "")
         + (f"{seeds}\n" if seeds else "")
         + f"{_compact_status(state)}\n{fenced(state.workflow)}\nimprove"
     )

@@ -9,6 +9,21 @@ from w4s_gym.sandbox.types import ErrorReport
 
 
 @dataclass(frozen=True)
+class PoolCard:
+    """What a meta-agent is told about one executor of a pool."""
+
+    name: str
+    """What `model=` takes."""
+    executor: str
+    """Its spec."""
+    simulated: bool
+    price: tuple[float, float] | None = None
+    """US dollars per million tokens of prompts and of completions, if it has a price."""
+    caps: str = ""
+    """What one workflow may ask of it on one item, in words; empty without a limit."""
+
+
+@dataclass(frozen=True)
 class TaskCard:
     """What does not change during an episode."""
 
@@ -27,6 +42,8 @@ class TaskCard:
     """Task text of one validation item."""
     price: str = ""
     """What the executor's calls are worth, in words (`RewardRule.price_text`); empty where they have no price."""
+    pool: tuple[PoolCard, ...] = ()
+    """The executors that `model=` chooses from; empty where there is one executor only."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Usage:
     """Programs and public tests that the workflow had run."""
     cached_dollars: float | None = 0.0
     """What the cached calls cost when they were paid; None when that is unknown."""
+    by_executor: Mapping[str, Usage] = field(default_factory=dict)
+    """Share of each executor of a pool; empty where there is one executor only."""
 
     def __add__(self, other: Usage) -> Usage:
         """Add field by field; an unknown price makes the sum unknown.
@@ -52,7 +55,21 @@ class Usage:
             self.unanswered + other.unanswered,
             self.programs + other.programs,
             _dollars(self.cached_dollars, other.cached_dollars),
+            self._shares(other) if self.by_executor or other.by_executor else {},
         )
+
+    def _shares(self, other: Usage) -> dict[str, Usage]:
+        names = dict.fromkeys((*self.by_executor, *other.by_executor))
+        return {name: self.of(name) + other.of(name) for name in names}
+
+    def of(self, executor: str) -> Usage:
+        """Share of one executor of a pool."""
+        return self.by_executor.get(executor, Usage())
+
+    def again(self) -> Usage:
+        """The same calls answered from memory: cached ones that cost nothing."""
+        shares = {name: usage.again() for name, usage in self.by_executor.items()}
+        return replace(self, cached_calls=self.calls, dollars=0.0, cached_dollars=self.full_dollars, by_executor=shares)
 
     @property
     def tokens(self) -> int:

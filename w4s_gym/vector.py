@@ -42,7 +42,7 @@ class VectorWorkflowDesignEnv(SyncVectorEnv):
     def __init__(
         self,
         benchmark: str,
-        executor: str | Executor = "sim:gpt-4o-mini",
+        executor: str | Executor | None = None,
         *,
         num_envs: int = 1,
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,

@@ -28,8 +28,9 @@ def write_best_workflow(results: Results, path: Path) -> Path:
     workflow = cell.result["workflows"][best["workflow"]]
     config = results.config
     mark = " (simulated)" if results.simulated else ""
+    pool = f", executors={config.env_options['executors']!r}" if config.pool else ""
     header = f'''\
-"""Best workflow found for {config.env} with the executor {config.executor}{mark}.
+"""Best workflow found for {config.env} with the executor {config.executor_name}{mark}.
 
 Designed by {results.label(cell.algo)}, seed {cell.seed}, meta-agent {config.policy}.
 Validation accuracy {100 * best["validation"]:.1f}%, again on fresh draws {100 * best["validation_fresh"]:.1f}%, \
@@ -45,7 +46,7 @@ Without a question it answers a validation item of the benchmark.
 if __name__ == "__main__":
     from w4s_gym.standalone import main
 
-    main(__file__, env={config.env!r}, executor={config.executor!r})
+    main(__file__, env={config.env!r}, executor={config.executor!r}{pool})
 """
     # A workflow may not start with `from __future__`: it would have to stand first. None of ours does.
     path.write_text(header + workflow["source"].strip() + "\n" + footer, encoding="utf-8")

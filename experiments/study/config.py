@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from w4s_gym.algos import earlier_options
 from w4s_gym.command_line import Options
 from w4s_gym.errors import ConfigError
+from w4s_gym.executor_pool import Pool, pool_name, read_pool
 from w4s_gym.options import json_object
 
 
@@ -21,7 +22,8 @@ class CompareConfig:
     env: str = "W4S-GSMSymbolic-v0"
     """Environment id; `--env help` lists them."""
     executor: str = "sim:gpt-3.5-turbo"
-    """What the workflows call: `sim:<profile>`, `openai:<model>` or `local:<model>`. GPT-3.5-Turbo is what the
+    """What the workflows call: `sim:<profile>`, `openai:<model>` or `local:<model>`. Several to choose from are named
+    by `--env-options '{"executors": {"small": ..., "large": ...}}'` instead. GPT-3.5-Turbo is what the
     published training runs used; stronger models solve nearly all of GSMSymbolic whatever the workflow does."""
     policy: str = "tiny"
     """The meta-agent: `tiny`, `hf:<name or folder>` or `openai:<model>` (cannot be trained)."""
@@ -105,6 +107,23 @@ class CompareConfig:
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NOT_MEASURED}
         return {name: _stored(name, value) for name, value in values.items()}
 
+    @property
+    def pool(self) -> Pool:
+        """The executors that workflows choose from, if `env_options` name several; else empty."""
+        given = self.env_options.get("executors")
+        return read_pool(given) if given else {}
+
+    @property
+    def executor_name(self) -> str:
+        """What the executor, or the pool of executors, is called in tables."""
+        return pool_name(self.pool) if self.pool else self.executor
+
+    @property
+    def asks_nobody(self) -> bool:
+        """Whether all executors are simulated, so that replies need not be kept."""
+        specs = [member.executor for member in self.pool.values()] or [self.executor]
+        return all(isinstance(spec, str) and spec.startswith("sim:") for spec in specs)
+
     def environment_options(self, share: float = 1.0, responses: Path | None = None) -> dict[str, Any]:
         """Options of `gym.make` but for prompt style and length of an episode.
 
@@ -118,7 +137,7 @@ class CompareConfig:
             executor = {"cache_folder": str(responses), "cache": self.cache, **executor}
         dollars = self.max_dollars / (len(self.algos) * self.seeds) * share
         return {
-            "executor": self.executor,
+            **({} if self.pool else {"executor": self.executor}),
             "validation_size": self.validation_size,
             "test_size": self.test_size,
             **({"budget": {"dollars": dollars}} if dollars else {}),

@@ -64,7 +64,7 @@ def make_environment(
     Raises:
         ConfigError: an option cannot be used.
     """
-    responses = None if folder is None or config.executor.startswith("sim:") else folder / "responses"
+    responses = None if folder is None or config.asks_nobody else folder / "responses"
     options = {**config.environment_options(share, responses), "prompt_style": prompt_style, "max_turns": max_turns}
     options.setdefault("remember", True)  # designers with one seed start from the same states
     options["racing"] = options.get("racing", {}) if racing else None

@@ -39,7 +39,7 @@ def _axis_label(results: Results, text: str) -> str:
 def _title(results: Results, text: str) -> str:
     config = results.config
     mark = " (simulated)" if results.simulated else ""
-    return f"{text}{mark}: {config.env}, {config.executor}, meta-agent {config.policy}"
+    return f"{text}{mark}: {config.env}, {config.executor_name}, meta-agent {config.policy}"
 
 
 def _learning_curves(results: Results, path: Path) -> Path:

@@ -48,7 +48,7 @@ class ComparisonReport:
         """Write all tables but the wall-clock times: the same run gives the same text."""
         config = self.results.config
         head = (
-            f"# Comparison on {config.env}, executor {config.executor}{self.results.mark}, "
+            f"# Comparison on {config.env}, executor {config.executor_name}{self.results.mark}, "
             f"meta-agent {config.policy}\n\n{self._conditions()}\n"
         )
         return "\n".join([head, *(table.markdown() for table in self.tables)])

@@ -77,7 +77,7 @@ class _Page:
         config = results.config
         tested = list(self._tested())
         return {
-            "title": f"{config.env}, executor {config.executor}, meta-agent {config.policy}",
+            "title": f"{config.env}, executor {config.executor_name}, meta-agent {config.policy}",
             "simulated": results.simulated,
             "facts": [
                 f"{len({cell.seed for cell in results.cells})} seeds",

@@ -93,6 +93,8 @@ def _text(report: dict[str, Any], evaluation: Evaluation) -> str:
         f"{report['metric']}{mark}: {100 * report['score']:.1f}% [{100 * low:.1f}, {100 * high:.1f}] (Wilson, 95%)",
         f"cost{mark}: {usage.calls:,} calls ({usage.calls / items:.1f} an item), {tokens:,} tokens, {price}",
     ]
+    for name, share in usage.by_executor.items():
+        lines.append(f"  {name}: {share.calls:,} calls, {share.tokens:,} tokens")
     bad = {status: count for status, count in report["statuses"].items() if status != "ok"}
     wrong = sum(r.status == "ok" and r.score < 1 for r in evaluation.items)
     lines.append(f"failures: {wrong} wrong" + "".join(f", {count} {status}" for status, count in sorted(bad.items())))

@@ -31,7 +31,7 @@ def open_environment(env: str, executor: str, options: Mapping[str, Any]) -> Wor
 
     Args:
         env: an id, or `file.py:Name` of a benchmark.
-        executor: as `make_executor` takes it.
+        executor: as `make_executor` takes it; not used if the options name several `executors`.
         options: further options of `gym.make`.
 
     Raises:
@@ -39,7 +39,8 @@ def open_environment(env: str, executor: str, options: Mapping[str, Any]) -> Wor
     """
     if "executor" in options:
         raise ConfigError("expected the executor in --executor; it stands in --env-options")
-    made = gym.make(find_env(env), executor=executor, disable_env_checker=True, **options).unwrapped
+    one = {} if "executors" in options else {"executor": executor}
+    made = gym.make(find_env(env), disable_env_checker=True, **one, **options).unwrapped
     assert isinstance(made, WorkflowDesignEnv)
     return made
 

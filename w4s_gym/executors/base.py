@@ -34,6 +34,8 @@ class ChatRequest:
     """Name of the item's benchmark, for simulated executors only."""
     draw: int = 0
     """Which independent draw of the executor's randomness: part of cache keys; a new draw is a fresh measurement."""
+    model: str = ""
+    """Which executor of a pool shall answer; empty where there is one executor only."""
     sample_index: int = 0
     """How many samples of this same prompt this run on this item has asked for before."""
 
@@ -85,6 +87,16 @@ class MeteredExecutor(Executor, Protocol):
 
     def most(self, request: ChatRequest) -> tuple[int, float | None]:
         """Return upper estimates of (tokens, US dollars) of a request; dollars are None when the price is unknown."""
+        ...
+
+
+@runtime_checkable
+class PricedExecutor(Executor, Protocol):
+    """An executor that can tell its price."""
+
+    @property
+    def price_per_million(self) -> tuple[float, float] | None:
+        """US dollars per million tokens of prompts and of completions; None when it costs nothing or nobody knows."""
         ...
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from w4s_gym.errors import ConfigError, ExecutorUnavailable
-from w4s_gym.executors.base import ChatReply, ChatRequest, Completion
+from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, PricedExecutor
 from w4s_gym.executors.batching import Endpoint, collect
 from w4s_gym.executors.reply_store import ReplyStore, StoreFull
 from w4s_gym.usage import Usage
@@ -196,6 +196,11 @@ class CachedExecutor:
             return tokens, dollars
         missing = sum(not self._disk.has(self._key(request, i)) for i in range(request.n))
         return tokens, self.inner.most(replace(request, n=missing))[1] if missing else 0.0
+
+    @property
+    def price_per_million(self) -> tuple[float, float] | None:
+        """US dollars per million tokens of prompts and of completions, as `inner` tells them."""
+        return self.inner.price_per_million if isinstance(self.inner, PricedExecutor) else None
 
     async def close(self) -> None:
         """Close the folder and `inner`. May be called twice."""

@@ -94,6 +94,14 @@ class OpenAIExecutor:
         output = request.n * request.max_tokens
         return tokens, self._price(tokens - output, output, 0)
 
+    @property
+    def price_per_million(self) -> tuple[float, float] | None:
+        """US dollars per million tokens of prompts and of completions; None when it costs nothing or nobody knows."""
+        prompt, completion = self._price(1_000_000, 0, 0), self._price(0, 1_000_000, 0)
+        if prompt is None or completion is None:
+            return None
+        return (prompt, completion) if prompt + completion else None
+
     async def ask(self, request: ChatRequest) -> ChatReply:
         """Make one exchange, and further ones for samples that the server spoilt.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from w4s_gym.errors import ConfigError, ExecutorUnavailable
-from w4s_gym.executors.base import ChatReply, ChatRequest, Executor, most_cost, most_tokens
+from w4s_gym.executors.base import ChatReply, ChatRequest, Executor, PricedExecutor, most_cost, most_tokens
 from w4s_gym.executors.cache import Sample, sample_key, split_reply
 from w4s_gym.executors.keys import redact
 from w4s_gym.paths import user_path
@@ -77,6 +77,11 @@ class RecordingExecutor:
     def most(self, request: ChatRequest) -> tuple[int, float | None]:
         """Return upper estimates of (tokens, US dollars) of a request."""
         return most_cost(self.inner, request)
+
+    @property
+    def price_per_million(self) -> tuple[float, float] | None:
+        """US dollars per million tokens of prompts and of completions, as the recorded executor tells them."""
+        return self.inner.price_per_million if isinstance(self.inner, PricedExecutor) else None
 
     async def close(self) -> None:
         """Close the recorded executor. May be called twice."""

@@ -11,7 +11,7 @@ from w4s_gym.executors.base import ChatReply, ChatRequest, Completion
 from w4s_gym.executors.simulation.cost import BYTES_PER_TOKEN, count_prompt_tokens, count_tokens, dollars, seconds
 from w4s_gym.executors.simulation.items import ItemModel
 from w4s_gym.executors.simulation.noise import Stream, digest
-from w4s_gym.executors.simulation.profile import Profile, load_profile
+from w4s_gym.executors.simulation.profile import Price, Profile, load_profile
 from w4s_gym.executors.simulation.reading import read
 from w4s_gym.executors.simulation.writer import write
 from w4s_gym.usage import Usage
@@ -60,6 +60,12 @@ class SimulatedExecutor:
         """Return upper estimates of (tokens, US dollars) of a request."""
         prompt, written = count_prompt_tokens(request.messages), request.n * request.max_tokens
         return prompt + written, dollars(self.profile.price, prompt, written)
+
+    @property
+    def price_per_million(self) -> tuple[float, float] | None:
+        """US dollars per million tokens of prompts and of completions, as the profile has it."""
+        price = self.profile.price
+        return (price.prompt_per_million, price.completion_per_million) if price != Price() else None
 
     def answer(self, request: ChatRequest) -> ChatReply:
         """Answer one request at once.
