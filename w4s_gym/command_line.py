@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -67,6 +68,10 @@ def parse(
         default: replaces the defaults of `kind`; `--config <YAML file>` in front replaces both.
         arguments: the command line; that of the process if None.
         program: what the command is called in `--help`.
+
+    Returns:
+        The configuration. If `kind` has a field `given`, it holds the names of the fields that the file and the command
+        line set.
     """
     tolerate_terminals()
     given = expand_arguments(sys.argv[1:] if arguments is None else arguments)
@@ -76,9 +81,19 @@ def parse(
                 raise ConfigError("expected a file after --config")
             default, given = read_config(kind, Path(given[1])), given[2:]
         shown = tyro.MISSING_NONPROP if default is None else default
-        return tyro.cli(kind, args=given, prog=program, description=description, default=shown)
+        config = tyro.cli(kind, args=given, prog=program, description=description, default=shown)
+        if is_dataclass(config) and any(f.name == "given" for f in fields(config)):
+            before = getattr(default, "given", None) or frozenset()
+            config = replace(config, given=before | _named(given, [f.name for f in fields(config)]))  # type: ignore[type-var]
+        return config
     except ConfigError as error:
         sys.exit(f"error: {error}")
+
+
+def _named(arguments: Sequence[str], names: Sequence[str]) -> frozenset[str]:
+    """Return the fields that options name: `--run-dir x`, `--run-dir=x`, `--no-racing`."""
+    options = {text[2:].partition("=")[0].replace("-", "_") for text in arguments if text.startswith("--")}
+    return frozenset(name for name in names if name in options or f"no_{name}" in options)
 
 
 def guarded(command: Callable[[], int]) -> int:

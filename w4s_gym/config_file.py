@@ -34,12 +34,15 @@ def read_config(kind: type[C], path: Path) -> C:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"expected a YAML file at {path}: {error}") from error
-    known = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    every = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    known = [name for name in every if name != "given"]
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected a mapping with some of the keys {', '.join(known)}")
     refuse_unknown(values, known, str(path), "keys")
     required = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]  # type: ignore[arg-type]
     given = {key: _plain(value) for key, value in values.items()}
+    if "given" in every:
+        given["given"] = frozenset(values)
     return kind(**{**dict.fromkeys(required, tyro.MISSING), **given})
 
 

@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -155,11 +156,7 @@ class RunFolder:
                 "platform": platform.platform(),
                 "packages": installed_versions(),
             }
-            # Written under another name first: a folder with a config.json always has a whole one.
-            text = json.dumps({**facts, "config": dict(config)}, indent=1, ensure_ascii=False)
-            partial = path / "config.json.part"
-            partial.write_text(text + "\n", encoding="utf-8")
-            partial.replace(path / "config.json")
+            _write_config(path, facts, config)
         except OSError as error:
             raise ConfigError(
                 f"expected a run folder that can be written; got {path}: {error.strerror or error}. Choose another."
@@ -182,6 +179,24 @@ class RunFolder:
             raise ConfigError(f"expected a run folder of format {FORMAT}; {path / 'config.json'} is something else")
         config = data.pop("config")
         return cls(path, config, data)
+
+    def extend(self, config: Mapping[str, Any]) -> None:
+        """Replace the configuration by one that asks for more; the journal keeps what was changed and when.
+
+        Args:
+            config: plain JSON data; nothing is done if it is the present one.
+
+        Raises:
+            ConfigError: another process writes to the folder, or it cannot be written.
+        """
+        changed = {name: value for name, value in config.items() if self.config.get(name) != value}
+        if not changed:
+            return
+        with self.journal() as journal:
+            before = {name: self.config.get(name) for name in changed}
+            journal.write("extended", date=datetime.now(UTC).isoformat(timespec="seconds"), before=before, now=changed)
+            self.config = dict(config)
+            _write_config(self.path, self.facts, self.config)
 
     @property
     def journal_path(self) -> Path:
@@ -222,6 +237,14 @@ class RunFolder:
     def records(self, kind: str | None = None) -> list[dict[str, Any]]:
         """Read the journal; with `kind` only records of that kind."""
         return [r for r in read_journal(self.journal_path) if kind is None or r["kind"] == kind]
+
+
+def _write_config(path: Path, facts: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Write it under another name first: a folder with a config.json always has a whole one."""
+    text = json.dumps({**facts, "config": dict(config)}, indent=1, ensure_ascii=False)
+    partial = path / "config.json.part"
+    partial.write_text(text + "\n", encoding="utf-8")
+    partial.replace(path / "config.json")
 
 
 def installed_versions() -> dict[str, str]:

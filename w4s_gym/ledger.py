@@ -83,6 +83,8 @@ class Ledger:
         self.executor_caps = {n: c for n, c in (executor_caps or {}).items() if c != Caps()}
         self.parent = parent
         self.usage = Usage()
+        self.dearest = 0.0
+        """The most dollars that were reserved for a single call."""
         self._pending: Counter[Reservation] = Counter()
         self._waiting: list[asyncio.Future[None]] = []
 
@@ -126,6 +128,7 @@ class Ledger:
             if refusal:
                 raise BudgetExceeded(refusal, ledger.name)
         for ledger in chain:
+            ledger.dearest = max(ledger.dearest, dollars or 0.0)
             if wanted != Reservation():
                 ledger._pending[wanted] += 1
         return wanted

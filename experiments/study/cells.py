@@ -34,6 +34,16 @@ Key = tuple[str, str, int]
 
 
 @dataclass(frozen=True)
+class Part:
+    """An environment of a cell, with its own share of the cell's dollars."""
+
+    config: CompareConfig
+    share: float
+    trains: bool
+    """For training or search; else for evaluation."""
+
+
+@dataclass(frozen=True)
 class Cell:
     """A designer with a seed."""
 
@@ -62,14 +72,23 @@ class Cell:
         return (self.config,)
 
     @property
+    def parts(self) -> tuple[Part, ...]:
+        """The environments that it opens."""
+        return Part(self.config, TRAINING_SHARE, True), Part(self.config, 1 - TRAINING_SHARE, False)
+
+    @property
     def key(self) -> Key:
         """What tells cells apart in the journal."""
         return (self.variant, self.algo, self.seed)
 
     @property
     def name(self) -> str:
-        """Name for people and folders."""
+        """Name for people."""
         return "/".join(part for part in (self.variant, Path(self.algo).name, str(self.seed)) if part)
+
+    def folder(self, run: Path) -> Path:
+        """Return its folder in the run folder: trajectories and the final state of the algorithm."""
+        return run / "cells" / self.name.replace("/", "-").replace(":", "-")
 
     def check(self) -> None:
         """Check what can be known before anything is run.
@@ -114,18 +133,18 @@ class Cell:
         )
         return None if best is None else found[best]["tokens_per_item"]
 
-    def run(self, folder: Path, notify: Notify) -> dict[str, Any]:
+    def run(self, run: Path, notify: Notify) -> dict[str, Any]:
         """Train or search, then measure and test.
 
         Args:
-            folder: gets the trajectories and the final state of the algorithm.
+            run: the run folder.
             notify: told what is being done.
 
         Returns:
             `curve`, `training`, `racing`, `measured`, `search`, `design` for meta-agents, `workflows`, `seconds`.
         """
         start = time.monotonic()
-        space = Workspace(self.config, self.seed, folder, notify)
+        space = Workspace(self.config, self.seed, self.folder(run), run / "replies", notify)
         policy, algorithm = self._make(notify)
         env = space.environment(policy, self.config.turns, TRAINING_SHARE, racing=self.config.racing)
         try:
@@ -164,6 +183,16 @@ class TransferCell(Cell):
         """One configuration for each benchmark that is designed for and tested."""
         return tuple(replace(self.config, env=name) for name in self.targets)
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The environments that it opens; a meta-agent that does not learn need not spend anything on training."""
+        trained = [
+            Part(replace(self.config, env=name), TRAINING_SHARE / len(self.trained_on), True)
+            for name in (self.trained_on if self.designer.trains else ())
+        ]
+        tested = [Part(config, (1 - TRAINING_SHARE) / len(self.targets), False) for config in self.designs_for]
+        return *trained, *tested
+
     def check(self) -> None:
         """Check what can be known before anything is run.
 
@@ -174,7 +203,7 @@ class TransferCell(Cell):
         if not self.designer.meta_agent:
             raise ConfigError(f"expected a meta-agent, which can design for unseen benchmarks; got {self.algo!r}")
 
-    def run(self, folder: Path, notify: Notify) -> dict[str, Any]:
+    def run(self, run: Path, notify: Notify) -> dict[str, Any]:
         """Train on some benchmarks, design for others.
 
         Returns:
@@ -182,7 +211,7 @@ class TransferCell(Cell):
             `seconds`.
         """
         start = time.monotonic()
-        space = Workspace(self.config, self.seed, folder, notify)
+        space = Workspace(self.config, self.seed, self.folder(run), run / "replies", notify)
         policy, algorithm = self._make(notify)
         # A meta-agent that does not learn need not spend anything on the training benchmarks.
         budget = self.config.budget if self.designer.trains else 0

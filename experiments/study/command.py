@@ -15,8 +15,9 @@ from w4s_gym.journal import RunFolder
 from w4s_gym.study.board import console
 from w4s_gym.study.cells import Cell
 from w4s_gym.study.config import CompareConfig
-from w4s_gym.study.cost import plan
-from w4s_gym.study.runner import check, create_folder, run_study
+from w4s_gym.study.cost import check_cap, plan
+from w4s_gym.study.resuming import resumed
+from w4s_gym.study.runner import check, create_folder, extend_folder, missing, run_study
 
 C = TypeVar("C", bound=CompareConfig)
 
@@ -49,15 +50,18 @@ class Study(Generic[C]):
             folder: RunFolder | None = None
             if config.resume:
                 folder = RunFolder.open(config.run_dir or self._latest_run(config))
-                config = type(config).from_run(folder.config, config)
+                config = resumed(folder.config, config)
             cells = self.cells(config)
             facts = check(cells)
+            rest = missing(folder, cells) if folder else cells
             if config.plan or self.announce:
-                _print_plan(config, cells)
+                _print_plan(config, rest, len(cells))
             if config.plan:
                 return 0
+            check_cap(rest, config.max_dollars, len(cells))
             folder = folder or create_folder(config.run_dir or self._new_path(config), config, facts)
             where = f"--resume --run-dir {folder.path}"
+            extend_folder(folder, config)
             console.print(f"Run folder: {folder.path}", highlight=False)
             complete = run_study(folder, cells, config.workers)
             if folder.records("cell"):
@@ -79,21 +83,28 @@ class Study(Generic[C]):
         return Path("runs") / "__".join(part for part in (self.name, config.env, policy, stamp) if part)
 
     def _latest_run(self, config: C) -> Path:
-        """Return the newest folder below `runs/` that was started with this configuration.
+        """Return the newest folder below `runs/` that can go on with the options that are given.
 
         Raises:
             ConfigError: there is none.
         """
-        given = type(config).of_run(config.measured)
+        refused: ConfigError | None = None
         for path in sorted(Path("runs").glob(f"{self.name}__*/config.json"), key=os.path.getmtime, reverse=True):
-            stored = RunFolder.open(path.parent).config
-            if set(stored) == set(config.measured) and type(config).of_run(stored) == given:
+            try:
+                resumed(RunFolder.open(path.parent).config, config)
+            except ConfigError as error:
+                refused = refused or error
+            else:
                 return path.parent
-        raise ConfigError("expected an earlier run of this configuration below runs/; pass its folder with --run-dir")
+        why = f" (the latest: {refused})" if refused else ""
+        raise ConfigError(f"expected an earlier run of these options below runs/{why}; pass its folder with --run-dir")
 
 
-def _print_plan(config: CompareConfig, cells: Sequence[Cell]) -> None:
-    console.print(plan(cells).text(), highlight=False)
+def _print_plan(config: CompareConfig, cells: Sequence[Cell], shares: int) -> None:
+    if not cells:
+        console.print("nothing is left to be run")
+        return
+    console.print(plan(cells, shares).text(), highlight=False, soft_wrap=True)
     if config.max_dollars:
         console.print(f"limit: ${config.max_dollars:,.2f}; it is never passed")
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
 from w4s_gym.paths import user_path
 from w4s_gym.study.board import console
 from w4s_gym.study.cells import Cell, comparison_cells
 from w4s_gym.study.config import CompareConfig
+from w4s_gym.study.cost import check_cap
 from w4s_gym.study.report import ComparisonReport
 from w4s_gym.study.results import Results
-from w4s_gym.study.runner import check, create_folder, run_study
+from w4s_gym.study.resuming import resumed
+from w4s_gym.study.runner import check, create_folder, extend_folder, missing, run_study
 
 
 class ComparisonResults(Results):
@@ -66,7 +68,8 @@ class Comparison:
         """Run what is missing, and write the tables.
 
         Args:
-            folder: run folder; a new one is made, one of the same configuration is gone on with.
+            folder: run folder; a new one is made, one of the same configuration, but for fewer seeds, designers or
+                dollars, is gone on with.
             quiet: show no progress.
 
         Returns:
@@ -77,13 +80,17 @@ class Comparison:
             KeyboardInterrupt: Ctrl-C; finished cells are kept, and the next call goes on.
         """
         path = user_path(folder)
+        run: RunFolder | None
         if (path / "config.json").exists():
             run = RunFolder.open(path)
-            if CompareConfig.from_run(run.config, self.config).measured != self.config.measured:
-                raise ConfigError(f"expected a run of this configuration in {path}; it was started with another one")
-            check(self.cells)
+            self.config = resumed(run.config, replace(self.config, given=frozenset(self.config.measured)))
         else:
-            run = create_folder(path, self.config, check(self.cells))
+            run = None
+        facts = check(self.cells)
+        check_cap(missing(run, self.cells) if run else self.cells, self.config.max_dollars, len(self.cells))
+        if run is None:
+            run = create_folder(path, self.config, facts)
+        extend_folder(run, self.config)
         run_study(run, self.cells, self.config.workers, Console(quiet=True, markup=False) if quiet else console)
         return self.read(path)
 

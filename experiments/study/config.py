@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import tyro
+
 from w4s_gym.algos import earlier_options
 from w4s_gym.command_line import Options
 from w4s_gym.errors import ConfigError
@@ -54,9 +56,9 @@ class CompareConfig:
     test_size: int = 100
     """Test items (at most)."""
     cache: Literal["off", "read", "write"] = "write"
-    """Replies of a real executor: `write` keeps and uses them (an interrupted cell then pays nothing twice), `read`
-    only uses them, `off` asks anew. They lie in the run folder, or in the `cache_folder` of
-    `--env-options '{"executor_config": {...}}'`."""
+    """Replies of a real executor: `write` keeps and uses them (no cell pays what another one has asked, nor an
+    interrupted one what it has), `read` only uses them, `off` asks anew. They lie in `replies/` of the run folder, or
+    in the `cache_folder` of `--env-options '{"executor_config": {...}}'`."""
     policy_options: Options = field(default_factory=dict)
     """Options of the meta-agent, for instance `{"lora_rank": 16}`."""
     env_options: Options = field(default_factory=dict)
@@ -70,13 +72,17 @@ class CompareConfig:
     run_dir: Path | None = None
     """Run folder; by default a new one below `runs/`."""
     resume: bool = False
-    """Go on with the run in `run_dir`, or with the latest run of the same configuration."""
+    """Go on with the run in `run_dir`, or with the latest run that agrees with the other options. Seeds, designers and
+    dollars may be added; all else is as the run was started."""
     report: Path | None = None
     """Only make tables and plots of this run folder again; nothing is run."""
     plan: bool = False
     """Only print what the run would cost."""
     track: bool = False
     """Log to Weights & Biases (offline when there is no key)."""
+    given: tyro.conf.Suppress[frozenset[str] | None] = field(default=None, compare=False)
+    """Names of the options that the command line or its file sets, which a run that goes on must agree with; None:
+    those that differ from the defaults."""
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -86,17 +92,17 @@ class CompareConfig:
         """
         for name in ("seeds", "budget", "candidates", "turns", "design_turns", "design_candidates"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"expected {_option(name)} of at least 1; got {getattr(self, name)}")
+                raise ConfigError(f"expected {option(name)} of at least 1; got {getattr(self, name)}")
         for name in ("workers", "curve_turns", "iterations", "design_episodes"):
             if getattr(self, name) < 0:
-                raise ConfigError(f"expected {_option(name)} of at least 0; got {getattr(self, name)}")
+                raise ConfigError(f"expected {option(name)} of at least 0; got {getattr(self, name)}")
         if self.max_dollars < 0:
             raise ConfigError(f"expected --max-dollars of at least 0; got {self.max_dollars}")
         if not self.algos or isinstance(self.algos, str):
             raise ConfigError(f"expected a tuple of at least one designer in --algos; got {self.algos!r}")
         for name in _OPTIONS:
             if not isinstance(getattr(self, name), dict):
-                raise ConfigError(f"expected {_option(name)} to be a dict; got {getattr(self, name)!r}")
+                raise ConfigError(f"expected {option(name)} to be a dict; got {getattr(self, name)!r}")
         for algo, options in self.algo_options.items():
             if not isinstance(options, dict):
                 raise ConfigError(f"expected --algo-options to hold a dict for each designer; {algo} has {options!r}")
@@ -104,8 +110,8 @@ class CompareConfig:
     @property
     def measured(self) -> dict[str, Any]:
         """The fields that the numbers depend on, as plain JSON data: what a run folder keeps."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NOT_MEASURED}
-        return {name: _stored(name, value) for name, value in values.items()}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in NOT_MEASURED}
+        return {name: stored_value(name, value) for name, value in values.items()}
 
     @property
     def pool(self) -> Pool:
@@ -124,23 +130,25 @@ class CompareConfig:
         specs = [member.executor for member in self.pool.values()] or [self.executor]
         return all(isinstance(spec, str) and spec.startswith("sim:") for spec in specs)
 
-    def environment_options(self, share: float = 1.0, responses: Path | None = None) -> dict[str, Any]:
+    def environment_options(self, share: float = 1.0, replies: Path | None = None) -> dict[str, Any]:
         """Options of `gym.make` but for prompt style and length of an episode.
 
         Args:
             share: share of a cell's dollars that the environment may spend.
-            responses: folder of the response cache; simulated executors, which cost nothing, need none.
+            replies: folder of the reply cache; simulated executors, which cost nothing, need none.
         """
         given = dict(self.env_options)
         executor = dict(given.pop("executor_config", {}))
-        if responses and self.cache != "off":
-            executor = {"cache_folder": str(responses), "cache": self.cache, **executor}
+        if replies and self.cache != "off":
+            executor = {"cache_folder": str(replies), "cache": self.cache, **executor}
         dollars = self.max_dollars / (len(self.algos) * self.seeds) * share
+        if dollars:
+            own = dict(given.pop("budget", {}))
+            given["budget"] = {**own, "dollars": min(dollars, own.get("dollars") or dollars)}
         return {
             **({} if self.pool else {"executor": self.executor}),
             "validation_size": self.validation_size,
             "test_size": self.test_size,
-            **({"budget": {"dollars": dollars}} if dollars else {}),
             **({"executor_config": executor} if executor else {}),
             **given,
         }
@@ -161,44 +169,28 @@ class CompareConfig:
     @classmethod
     def of_run(cls, stored: Mapping[str, Any]) -> Self:
         """Read what a run folder keeps; fields that it does not have get their defaults."""
-        known = {f.name for f in fields(cls)} - _NOT_MEASURED
+        known = {f.name for f in fields(cls)} - NOT_MEASURED
         return cls(**{name: _read(name, value) for name, value in stored.items() if name in known})
 
-    @classmethod
-    def from_run(cls, stored: Mapping[str, Any], given: Self) -> Self:
-        """Return the configuration of a run that goes on.
-
-        Args:
-            stored: the configuration in the run folder.
-            given: the command line; what it sets apart from the defaults must agree.
-
-        Raises:
-            ConfigError: an option of the command line differs from that of the run.
-        """
-        default, run = cls(), cls.of_run(stored)
-        if set(stored) != set(default.measured):
-            raise ConfigError("expected a run folder of this command; it holds another experiment")
-        for name in stored:
-            value = getattr(given, name)
-            if value != getattr(default, name) and value != getattr(run, name):
-                raise ConfigError(
-                    f"the run was started with {_option(name)} {_stored(name, getattr(run, name))}; "
-                    f"it cannot go on with {_stored(name, value)}"
-                )
-        return cls(
-            **{name: getattr(run, name) for name in stored}, **{name: getattr(given, name) for name in _NOT_MEASURED}
-        )
+    def sets(self, name: str) -> bool:
+        """Whether an option was given, rather than left at its default."""
+        if self.given is not None:
+            return name in self.given
+        return bool(getattr(self, name) != getattr(type(self)(), name))
 
 
-_NOT_MEASURED = {"cache", "workers", "run_dir", "resume", "report", "plan", "track"}
+NOT_MEASURED = {"cache", "workers", "run_dir", "resume", "report", "plan", "track", "given"}
+"""Fields that the numbers do not depend on."""
 _OPTIONS = ("policy_options", "env_options", "algo_options")
 
 
-def _option(name: str) -> str:
+def option(name: str) -> str:
+    """Return the option of a field on the command line."""
     return f"--{name.replace('_', '-')}"
 
 
-def _stored(name: str, value: Any) -> Any:
+def stored_value(name: str, value: Any) -> Any:
+    """Return the value of a field as a run folder keeps it."""
     if name in _OPTIONS:
         return json.dumps(value)
     return list(value) if isinstance(value, tuple) else value
@@ -206,5 +198,5 @@ def _stored(name: str, value: Any) -> Any:
 
 def _read(name: str, value: Any) -> Any:
     if name in _OPTIONS:
-        return json_object(_option(name), value)
+        return json_object(option(name), value)
     return tuple(value) if isinstance(value, list) else value

@@ -25,7 +25,9 @@ class Workspace:
     config: CompareConfig
     seed: int
     folder: Path
-    """Gets the trajectories, the replies of an executor that costs something, and the algorithm's final state."""
+    """Gets the trajectories and the algorithm's final state."""
+    replies: Path
+    """Gets the replies of an executor that costs something, of all cells of the run."""
     notify: Notify
 
     def on(self, env: str) -> Workspace:
@@ -37,7 +39,7 @@ class Workspace:
     ) -> WorkflowDesignEnv:
         """Make an environment whose prompts suit the meta-agent; see `make_environment`."""
         style = policy.prompt_style if policy else "compact"
-        return make_environment(self.config, style, max_turns, share=share, racing=racing, folder=self.folder)
+        return make_environment(self.config, style, max_turns, share=share, racing=racing, replies=self.replies)
 
 
 def make_environment(
@@ -47,7 +49,7 @@ def make_environment(
     *,
     share: float = 1.0,
     racing: bool = False,
-    folder: Path | None = None,
+    replies: Path | None = None,
 ) -> WorkflowDesignEnv:
     """Make the environment of a comparison.
 
@@ -58,14 +60,14 @@ def make_environment(
         share: share of a cell's dollars that it may spend, if there is a limit.
         racing: end the validation of candidates that can hardly earn a reward, by the rule in `env_options` or the
             default one.
-        folder: folder of the cell; keeps the replies of an executor that costs money or time, so that a cell that is
-            computed again after an interruption pays nothing twice.
+        replies: folder that keeps the replies of an executor that costs money or time: what one cell has asked the
+            others need not pay, nor a cell that is computed again after an interruption.
 
     Raises:
         ConfigError: an option cannot be used.
     """
-    responses = None if folder is None or config.asks_nobody else folder / "responses"
-    options = {**config.environment_options(share, responses), "prompt_style": prompt_style, "max_turns": max_turns}
+    kept = None if config.asks_nobody else replies
+    options = {**config.environment_options(share, kept), "prompt_style": prompt_style, "max_turns": max_turns}
     options.setdefault("remember", True)  # designers with one seed start from the same states
     options["racing"] = options.get("racing", {}) if racing else None
     env = gym.make(find_env(config.env), disable_env_checker=True, **options).unwrapped

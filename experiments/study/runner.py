@@ -75,6 +75,22 @@ def create_folder(path: Path, config: CompareConfig, facts: Facts) -> RunFolder:
     return RunFolder.create(path, config.measured, simulated=facts.simulated, isolation=facts.isolation)
 
 
+def extend_folder(folder: RunFolder, config: CompareConfig) -> None:
+    """Write down that a run goes on with more seeds, designers or dollars.
+
+    Raises:
+        ConfigError: another process is running in the folder.
+    """
+    if type(config).of_run(folder.config).measured != config.measured:
+        folder.extend(config.measured)
+
+
+def missing(folder: RunFolder, cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells that are not in the journal."""
+    done = {(r["variant"], r["algo"], r["seed"]) for r in folder.records("cell")}
+    return [cell for cell in cells if cell.key not in done]
+
+
 def run_study(folder: RunFolder, cells: Sequence[Cell], workers: int, output: Console = console) -> bool:
     """Run the cells that are not in the journal yet.
 
@@ -94,16 +110,14 @@ def run_study(folder: RunFolder, cells: Sequence[Cell], workers: int, output: Co
     done: dict[Key, dict[str, Any]] = {
         (r["variant"], r["algo"], r["seed"]): r["result"] for r in folder.records("cell")
     }
-    missing = [cell for cell in cells if cell.key not in done]
+    rest = [cell for cell in cells if cell.key not in done]
     with folder.journal() as journal:
-        _prepare_policies(missing, output)
-        with Board(len(cells), len(cells) - len(missing), output) as board:
+        _prepare_policies(rest, output)
+        with Board(len(cells), len(cells) - len(rest), output) as board:
             try:
                 # Those that are given the tokens of what the others found come last.
                 for last in (False, True):
-                    run = _Run(
-                        folder, [cell for cell in missing if cell.designer.matches_tokens == last], done, journal
-                    )
+                    run = _Run(folder, [cell for cell in rest if cell.designer.matches_tokens == last], done, journal)
                     run_jobs(run.jobs(), workers, partial(run.finished, board), board.show)
             except KeyboardInterrupt:
                 journal.write("interrupted", finished=len(done))
@@ -123,10 +137,7 @@ class _Run:
 
     def jobs(self) -> list[Job]:
         """What each cell has to do."""
-        return [Job(cell.name, partial(cell.after(self.done).run, self._folder_of(cell))) for cell in self.cells]
-
-    def _folder_of(self, cell: Cell) -> Path:
-        return self.folder.path / "cells" / cell.name.replace("/", "-").replace(":", "-")
+        return [Job(cell.name, partial(cell.after(self.done).run, self.folder.path)) for cell in self.cells]
 
     def finished(self, board: Board, job: Job, outcome: dict[str, Any] | Failure) -> None:
         """Write down how a cell ended."""

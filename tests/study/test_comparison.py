@@ -20,6 +20,7 @@ from w4s_gym.study.command import Study
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.report import write_report
 from w4s_gym.study.results import Results
+from w4s_gym.study.resuming import resumed
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "experiments" / "compare_algos.py"
@@ -263,7 +264,7 @@ def test_values_that_make_no_sense_are_refused(options):
 
 def test_replies_of_a_real_executor_are_kept_where_the_command_line_says(tmp_path):
     def executor(**options):
-        return CompareConfig(**options).environment_options(responses=tmp_path).get("executor_config")
+        return CompareConfig(**options).environment_options(replies=tmp_path).get("executor_config")
 
     assert executor() == {"cache_folder": str(tmp_path), "cache": "write"}
     assert executor(cache="read") == {"cache_folder": str(tmp_path), "cache": "read"}
@@ -278,9 +279,9 @@ def test_replies_of_a_real_executor_are_kept_where_the_command_line_says(tmp_pat
 
 def test_a_resumed_run_keeps_its_configuration(finished):
     stored = RunFolder.open(finished).config
-    assert CompareConfig.from_run(stored, CompareConfig(resume=True)).seeds == 2
+    assert resumed(stored, CompareConfig(resume=True)).seeds == 2
     with pytest.raises(ConfigError, match="--seeds 2; it cannot go on with 7"):
-        CompareConfig.from_run(stored, CompareConfig(seeds=7))
+        resumed(stored, CompareConfig(seeds=7))
 
 
 def test_the_curve_over_candidates_is_the_expected_best_of_k(finished):
