@@ -2,7 +2,7 @@
 
 python experiments/ablations.py                          # all, on embedded defaults
 python experiments/ablations.py --only tau=0.1 m=1       # some of them
-python experiments/ablations.py --track                  # one wandb group
+python experiments/ablations.py --track                  # one run of wandb for each setting and seed
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from typing import Any
 from w4s_gym.command_line import parse
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
-from w4s_gym.study.board import console
 from w4s_gym.study.cells import Cell, comparison_cells
 from w4s_gym.study.command import Study
 from w4s_gym.study.config import CompareConfig
+from w4s_gym.study.formats import percent, percent_interval, plain, points
 from w4s_gym.study.front import Front
-from w4s_gym.study.report import write_tables
+from w4s_gym.study.looks import Look
+from w4s_gym.study.plot_data import Panel, Plot, dots
+from w4s_gym.study.report import write_study
 from w4s_gym.study.results import Results
 from w4s_gym.study.stats import HierarchicalBootstrap
-from w4s_gym.study.table import Table
+from w4s_gym.study.table import Number, Table
 
 DEFAULT = "default"
 ABLATIONS: dict[str, dict[str, Any]] = {
@@ -104,12 +106,7 @@ def ablation_cells(config: AblationConfig) -> list[Cell]:
 def write_report(folder: RunFolder, config: CompareConfig) -> None:
     """Make the table of all settings from the journal and print it."""
     table = ablation_table(folder)
-    write_tables(folder, table, [ablation_front(folder)])
-    if config.track:
-        from w4s_gym.study.track import track_table
-
-        for place in track_table(folder, table, group=folder.path.name):
-            console.print(f"wandb run: {place}")
+    write_study(folder, table, [ablation_front(folder)], [ablation_plot(table)])
 
 
 def _results(folder: RunFolder) -> dict[str, Results]:
@@ -143,18 +140,18 @@ def ablation_table(folder: RunFolder) -> Table:
         boot = HierarchicalBootstrap(result.items)
         scores, stream = result.design_scores(algo), list(ABLATIONS).index(name)
         proposals = [proposal for _, proposal in result.single_proposals(algo)]
-        difference = ""
+        difference: Number | str = ""
         if name != DEFAULT and DEFAULT in results:
             base = results[DEFAULT]
             gap = boot.difference(scores, stream, base.design_scores(base.algos[0]), 0)
-            difference = f"{100 * gap.value:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
+            difference = points(gap)
         table.add(
             name,
-            boot.mean(scores, stream).percent(),
+            percent_interval(boot.mean(scores, stream)),
             difference,
-            f"{100 * sum(p['accuracy'] or 0.0 for p in proposals) / len(proposals):.1f}",
-            f"{100 * sum(p['status'] == 'evaluated' for p in proposals) / len(proposals):.1f}",
-            f"{result.usage(algo)['calls']:,.0f}",
+            percent(sum(p["accuracy"] or 0.0 for p in proposals) / len(proposals)),
+            percent(sum(p["status"] == "evaluated" for p in proposals) / len(proposals)),
+            plain(result.usage(algo)["calls"]),
         )
     table.notes.append(
         f"{stored.seeds} seeds, {stored.budget:,} executor calls of training each; default: m = {stored.candidates}, "
@@ -162,6 +159,17 @@ def ablation_table(folder: RunFolder) -> Table:
         "otherwise tiers, 3 repairs, self-test. Difference: from the default, paired over items."
     )
     return table
+
+
+def ablation_plot(table: Table) -> Plot:
+    """Return the test accuracies of all settings, the default's as a line across."""
+    found = [row[1] for row in table.cells]
+    names = [row[0] for row in table.rows]
+    default = dict(zip(names, found, strict=True)).get(DEFAULT)
+    level = default.value if isinstance(default, Number) else None
+    line = dots("95% interval", Look("#0072b2", "circle", ""), list(map(float, range(len(names)))), found)
+    panel = Panel("", table.columns[1], [line], categories=names, level=level, level_label=DEFAULT, upright=True)
+    return Plot("ablations", table.title, [panel])
 
 
 ABLATIONS_STUDY = Study("ablations", ablation_cells, write_report, announce=True)

@@ -24,7 +24,7 @@ from typing import Literal
 
 import numpy as np
 import tyro
-from transfer import transfer_fronts, transfer_table
+from transfer import transfer_fronts, transfer_plot, transfer_table
 
 from w4s_gym.command_line import parse
 from w4s_gym.errors import ConfigError
@@ -33,11 +33,13 @@ from w4s_gym.study.cells import Cell, TransferCell, comparison_cells
 from w4s_gym.study.command import Study
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.designers import find_designer
+from w4s_gym.study.formats import percent, percent_interval, plain
 from w4s_gym.study.front import Front
-from w4s_gym.study.report import write_tables
+from w4s_gym.study.plot_data import Panel, Plot, designer_dots
+from w4s_gym.study.report import write_study
 from w4s_gym.study.results import CellResult, Results
 from w4s_gym.study.stats import HierarchicalBootstrap
-from w4s_gym.study.table import Table
+from w4s_gym.study.table import Number, Table
 
 MAIN_BENCHMARKS = (
     "W4S-HumanEval-v0",
@@ -138,15 +140,20 @@ def paper_cells(config: PaperConfig) -> Sequence[Cell]:
 def write_report(folder: RunFolder, given: CompareConfig) -> None:
     """Make the experiment's table from the journal and print it."""
     config = PaperConfig.of_run(folder.config)
-    makers = {"main": main_table, "humaneval-cost": cost_table, "iterations": iteration_table}
+    makers = {
+        "main": (main_table, main_plot),
+        "humaneval-cost": (cost_table, cost_plot),
+        "iterations": (iteration_table, iteration_plot),
+    }
     if config.experiment == "transfer":
         table = transfer_table(folder, TRAINED_ON[config.published], config.transfer_targets())
-        fronts = transfer_fronts(folder, config.transfer_targets())
-    else:
-        results = _results(folder, config)
-        table = makers[config.experiment](config, results)
-        fronts = [Front.of_results(result) for result in results.values()]
-    write_tables(folder, table, fronts)
+        write_study(folder, table, transfer_fronts(folder, config.transfer_targets()), [transfer_plot(folder, table)])
+        return
+    make_table, make_plot = makers[config.experiment]
+    results = _results(folder, config)
+    table = make_table(config, results)
+    fronts = [Front.of_results(result) for result in results.values()]
+    write_study(folder, table, fronts, [make_plot(config, table, folder.simulated)])
 
 
 def _results(folder: RunFolder, config: PaperConfig) -> dict[str, Results]:
@@ -176,13 +183,13 @@ def main_table(config: PaperConfig, results: dict[str, Results]) -> Table:
         ["designer", *(name.removeprefix("W4S-").removesuffix("-v0") for name in results)],
     )
     for algo in config.algos:
-        row = []
+        row: list[Number | str] = []
         for result in results.values():
             if algo not in result.algos:
                 row.append("")
                 continue
             boot = HierarchicalBootstrap(result.items)
-            row.append(boot.mean(_scores(result, algo), result.stream(algo)).percent())
+            row.append(percent_interval(boot.mean(_scores(result, algo), result.stream(algo))))
         designer = find_designer(algo)
         table.add(designer.published_label or designer.label, *row)
     table.notes.append(
@@ -191,6 +198,18 @@ def main_table(config: PaperConfig, results: dict[str, Results]) -> Table:
         f"selected by validation, tested once. {config.seeds} seed(s)."
     )
     return table
+
+
+def main_plot(config: PaperConfig, table: Table, simulated: bool) -> Plot:
+    """Return test accuracy by designer and benchmark."""
+    lines = designer_dots(table, config.algos)
+    return Plot(
+        "main", table.title, [Panel("", _axis("Test accuracy, %", simulated), lines, categories=table.columns[1:])]
+    )
+
+
+def _axis(text: str, simulated: bool) -> str:
+    return f"{text} (simulated)" if simulated else text
 
 
 def cost_table(config: PaperConfig, results: dict[str, Results]) -> Table:
@@ -205,15 +224,15 @@ def cost_table(config: PaperConfig, results: dict[str, Results]) -> Table:
         usage = result.usage(algo)
         tests = [cell.result["workflows"][_delivered(result, cell)]["usage"] for cell in cells]
         test_dollars = [t["dollars"] for t in tests]
-        price = "unknown" if None in test_dollars else f"{np.mean(test_dollars):.3f}"
+        price = None if None in test_dollars else float(np.mean(test_dollars))
         table.add(
             result.label(algo),
-            f"{100 * np.nanmean(_scores(result, algo)):.1f}",
-            f"{np.mean([cell.result['seconds']['learning'] for cell in cells]) / 60:.1f}",
-            f"{usage['seconds'] / 60:.1f}",
-            "unknown" if usage["dollars"] is None else f"{usage['dollars']:.3f}",
-            f"{np.mean([t['seconds'] for t in tests]) / 60:.1f}",
-            price,
+            percent(float(np.nanmean(_scores(result, algo)))),
+            plain(float(np.mean([cell.result["seconds"]["learning"] for cell in cells])) / 60, ".1f"),
+            plain((usage["seconds"] or 0.0) / 60, ".1f"),
+            plain(usage["dollars"], ".3f", "unknown"),
+            plain(float(np.mean([t["seconds"] for t in tests])) / 60, ".1f"),
+            plain(price, ".3f", "unknown"),
         )
     table.notes.append(
         "Learning: wall clock of weight updates on this machine. Optimisation and test run: latency summed over "
@@ -221,6 +240,17 @@ def cost_table(config: PaperConfig, results: dict[str, Results]) -> Table:
         "itself costs no dollars; an `openai:` one is billed by its provider and not included."
     )
     return table
+
+
+def cost_plot(config: PaperConfig, table: Table, simulated: bool) -> Plot:
+    """Return test accuracy against the price of optimisation."""
+    lines = []
+    for line, cells in zip(designer_dots(table, config.algos), table.cells, strict=True):
+        price = cells[4]
+        if isinstance(price, Number) and price.value is not None:
+            lines.append(replace(line, x=[price.value], y=line.y[:1], low=None, high=None))
+    axes = _axis("Optimisation, $", simulated), _axis("Test accuracy, %", simulated)
+    return Plot("cost", table.title, [Panel(*axes, lines)])
 
 
 def _delivered(result: Results, cell: CellResult) -> str:
@@ -240,18 +270,33 @@ def iteration_table(config: PaperConfig, results: dict[str, Results]) -> Table:
     )
     for algo in result.algos:
         if algo in result.meta_agents:
-            values = [f"{100 * np.nanmean(result.design_scores(algo, turn)):.1f}" for turn in turns]
+            values = [percent(float(np.nanmean(result.design_scores(algo, turn)))) for turn in turns]
             table.add(result.label(algo), "test", *values)
         elif not result.designer(algo).reference:
             curves = [[point["best"] for point in cell.result["curve"]] for cell in result.of(algo)]
             best = [[curve[min(turn, len(curve)) - 1] for curve in curves] for turn in turns]
-            table.add(result.label(algo), "validation", *(f"{100 * np.mean(values):.1f}" for values in best))
+            table.add(result.label(algo), "validation", *(percent(float(np.mean(found))) for found in best))
     table.notes.append(
         f"Meta-agents: test accuracy of the design that validation selects after so many turns of "
         f"{config.comparison().design_candidates} candidate(s). Searches: best validation accuracy after so many "
         "rounds or generations; only their final result is tested."
     )
     return table
+
+
+def iteration_plot(config: PaperConfig, table: Table, simulated: bool) -> Plot:
+    """Return accuracy over turns: test accuracy of meta-agents, best validation accuracy of searches."""
+    panels = []
+    for figure, label in (("test", "Test accuracy, %"), ("validation", "Best validation accuracy, %")):
+        rows = [row for row in table.cells if row[1] == figure]
+        part = Table(table.title, ["designer", *table.columns[2:]])
+        for row in rows:
+            part.add(row[0], *row[2:])
+        lines = designer_dots(part, config.algos)
+        x = [float(column) for column in table.columns[2:]]
+        lines = [replace(line, x=x[: len(line.y)], connected=True) for line in lines]
+        panels.append(Panel("Turns, rounds or generations", _axis(label, simulated), lines, whole=True))
+    return Plot("iterations", table.title, [panel for panel in panels if panel.lines])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tyro
@@ -22,11 +22,13 @@ from w4s_gym.journal import RunFolder
 from w4s_gym.study.cells import TransferCell
 from w4s_gym.study.command import Study
 from w4s_gym.study.config import CompareConfig
+from w4s_gym.study.formats import percent, percent_interval, points
 from w4s_gym.study.front import Front
-from w4s_gym.study.report import write_tables
+from w4s_gym.study.plot_data import Panel, Plot, designer_dots
+from w4s_gym.study.report import write_study
 from w4s_gym.study.results import CellResult, Results
 from w4s_gym.study.stats import HierarchicalBootstrap
-from w4s_gym.study.table import Table
+from w4s_gym.study.table import Number, Table
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def write_report(folder: RunFolder, config: CompareConfig) -> None:
     """Make the transfer table from the journal and print it."""
     stored = TransferConfig.of_run(folder.config)
     table = transfer_table(folder, stored.train, stored.targets)
-    write_tables(folder, table, transfer_fronts(folder, stored.targets))
+    write_study(folder, table, transfer_fronts(folder, stored.targets), [transfer_plot(folder, table)])
 
 
 def transfer_fronts(folder: RunFolder, targets: Sequence[str]) -> list[Front]:
@@ -87,16 +89,16 @@ def transfer_table(folder: RunFolder, trained_on: Sequence[str], targets: Sequen
     results = [results_on(folder, target) for target in targets]
     boots = [HierarchicalBootstrap(r.items) for r in results]
     starts = [np.mean([cell.test(cell.result["design"]["start"]["workflow"]) for cell in r.cells]) for r in results]
-    table.add("best seed", *(f"{100 * start:.1f}" for start in starts))
+    table.add("best seed", *(percent(float(start)) for start in starts))
     for algo in results[0].algos:
-        cells = []
+        cells: list[Number] = []
         for r, boot in zip(results, boots, strict=True):
             scores = r.design_scores(algo)
-            text = boot.mean(scores, r.stream(algo)).percent()
+            cell = percent_interval(boot.mean(scores, r.stream(algo)))
             if r.baseline and algo != r.baseline:
                 gain = boot.difference(scores, r.stream(algo), r.design_scores(r.baseline), r.stream(r.baseline))
-                text += f"; gain {100 * gain.value:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
-            cells.append(text)
+                cell = replace(cell, text=f"{cell.text}; gain {points(gain).text}")
+            cells.append(cell)
         table.add(results[0].label(algo), *cells)
     table.notes.append(
         f"{stored.seeds} seeds; {stored.budget:,} executor calls of training in all; design budget of "
@@ -104,6 +106,13 @@ def transfer_table(folder: RunFolder, trained_on: Sequence[str], targets: Sequen
         "Gain: over the untrained meta-agent at the same design budget, paired over items."
     )
     return table
+
+
+def transfer_plot(folder: RunFolder, table: Table) -> Plot:
+    """Return the test accuracy of every designer on every unseen benchmark."""
+    lines = designer_dots(table, ("seed", *CompareConfig.of_run(folder.config).algos))
+    mark = " (simulated)" if folder.simulated else ""
+    return Plot("transfer", table.title, [Panel("", f"Test accuracy, %{mark}", lines, categories=table.columns[1:])])
 
 
 TRANSFER = Study("transfer", transfer_cells, write_report, announce=True)

@@ -40,6 +40,7 @@ FLOORS = (
         "messages",
         "roles",
         "paths",
+        "provenance",
         "terminal",
         "open_files",
         "quoting",

@@ -21,6 +21,7 @@ COMMANDS = {
     "train": ("train:TrainConfig", "train a meta-agent"),
     "report": ("report:Report", "tables and plots of a finished comparison again"),
     "show": ("show:Show", "the tables of a run in the terminal"),
+    "export": ("export:Export", "scores, tables in LaTeX and plots of a run, for a paper"),
     "view": ("view:View", "one HTML page of a run"),
     "diff": ("diff:Diff", "what differs between two runs, item by item"),
     "doctor": ("doctor:Doctor", "which isolation this machine gives workflows"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from filelock import FileLock, Timeout
 from w4s_gym.errors import ConfigError, DataCorrupt
 from w4s_gym.jsonl import mend_end, whole_lines
 from w4s_gym.paths import user_path
+from w4s_gym.provenance import provenance
 
 FORMAT = "w4s-run-1"
 """Marks a folder as one of ours; a folder with other contents is refused."""
@@ -117,7 +119,8 @@ class RunFolder:
     Attributes:
         path: the folder.
         config: the configuration the run was started with.
-        facts: versions, platform, isolation level and whether the executor is simulated.
+        facts: id (no other run's), date, command, commit, data, versions, platform, isolation level, and whether the
+            executor is simulated.
     """
 
     def __init__(self, path: Path, config: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
@@ -127,7 +130,16 @@ class RunFolder:
         self.facts = dict(facts)
 
     @classmethod
-    def create(cls, path: Path | str, config: Mapping[str, Any], *, simulated: bool, isolation: str = "") -> RunFolder:
+    def create(
+        cls,
+        path: Path | str,
+        config: Mapping[str, Any],
+        *,
+        simulated: bool,
+        isolation: str = "",
+        study: str = "",
+        data: Mapping[str, Any] | None = None,
+    ) -> RunFolder:
         """Make a new run folder, or take an empty one.
 
         Args:
@@ -135,6 +147,8 @@ class RunFolder:
             config: plain JSON data that describes the run completely.
             simulated: whether figures of this run must be labelled simulated.
             isolation: level of the sandbox the workflows ran in.
+            study: name of the study that the run is of.
+            data: what tells whether a benchmark's items are the same ones: name -> plain JSON data.
 
         Raises:
             ConfigError: the folder cannot be written, or it already holds something.
@@ -150,6 +164,10 @@ class RunFolder:
                 )
             facts = {
                 "format": FORMAT,
+                "id": uuid.uuid4().hex,
+                **provenance(),
+                "study": study,
+                "data": dict(data or {}),
                 "simulated": simulated,
                 "isolation": isolation,
                 "python": platform.python_version(),

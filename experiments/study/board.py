@@ -5,6 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from w4s_gym.study.notices import Notice
+
 console = Console(markup=False)
 if not console.is_terminal:
     console = Console(width=110, markup=False)  # tables in log files are not squeezed
@@ -34,11 +36,11 @@ class Board:
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
-    def show(self, name: str, what: str, share: float) -> None:
+    def show(self, name: str, notice: Notice) -> None:
         """Show what a cell is doing."""
         if name not in self._running:
-            self._running[name] = self._bars.add_task(name, total=1.0, what=what)
-        self._bars.update(self._running[name], completed=share, what=what)
+            self._running[name] = self._bars.add_task(name, total=1.0, what=notice.what)
+        self._bars.update(self._running[name], completed=notice.share, what=notice.what)
 
     def end(self, name: str, error: str) -> None:
         """Take a cell that has ended off the board; `error` says why it has no result, if so."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
@@ -21,8 +21,9 @@ from w4s_gym.study import environment
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.design import design, longest
 from w4s_gym.study.designers import DESIGNERS, Designer, Setup, find_designer
-from w4s_gym.study.environment import Notify, Workspace
+from w4s_gym.study.environment import Workspace
 from w4s_gym.study.final_test import FinalTest
+from w4s_gym.study.notices import Notify
 from w4s_gym.study.training import Found, Trained, train
 
 TRAINING_SHARE = 0.6
@@ -31,6 +32,16 @@ TRAINING_SHARE = 0.6
 
 Key = tuple[str, str, int]
 """(variant, designer, seed): what tells cells apart in the journal."""
+
+
+def cell_name(variant: str, algo: str, seed: int) -> str:
+    """Name of a cell for people."""
+    return "/".join(part for part in (variant, Path(algo).name, str(seed)) if part)
+
+
+def cell_folder(run: Path, key: Key) -> Path:
+    """Folder of a cell in a run folder."""
+    return run / "cells" / cell_name(*key).replace("/", "-").replace(":", "-")
 
 
 @dataclass(frozen=True)
@@ -84,11 +95,11 @@ class Cell:
     @property
     def name(self) -> str:
         """Name for people."""
-        return "/".join(part for part in (self.variant, Path(self.algo).name, str(self.seed)) if part)
+        return cell_name(*self.key)
 
     def folder(self, run: Path) -> Path:
         """Return its folder in the run folder: trajectories and the final state of the algorithm."""
-        return run / "cells" / self.name.replace("/", "-").replace(":", "-")
+        return cell_folder(run, self.key)
 
     def check(self) -> None:
         """Check what can be known before anything is run.
@@ -141,11 +152,12 @@ class Cell:
             notify: told what is being done.
 
         Returns:
-            `curve`, `training`, `racing`, `measured`, `search`, `design` for meta-agents, `workflows`, `seconds`.
+            `curve`, `training`, `racing`, `measured`, `written`, `search`, `design` for meta-agents, `workflows`,
+            `usage`, `seconds`.
         """
         start = time.monotonic()
         space = Workspace(self.config, self.seed, self.folder(run), run / "replies", notify)
-        policy, algorithm = self._make(notify)
+        policy, algorithm = self._make(space)
         env = space.environment(policy, self.config.turns, TRAINING_SHARE, racing=self.config.racing)
         try:
             trained = train(space, algorithm, [env], self.config.budget)
@@ -153,11 +165,16 @@ class Cell:
             env.close()
         meta_agent = policy if self.designer.meta_agent else None
         measured = measure(space, meta_agent, trained.best, 1 - TRAINING_SHARE)
-        return {**trained.record(), **measured, "seconds": _seconds(trained, start)}
+        return {**trained.record(), **measured, **_whole(space, trained, start)}
 
-    def _make(self, notify: Notify) -> tuple[Policy | None, Algorithm]:
-        notify("loading", 0.0)
+    def _make(self, space: Workspace) -> tuple[Policy | None, Algorithm]:
+        for left in ("rows.jsonl", "evaluations*.jsonl"):  # by an earlier attempt at this cell, which was interrupted
+            for file in space.folder.glob(left):
+                file.unlink()
+        space.tell("loading", 0.0)
         policy = environment.load_policy(self.config) if self.designer.needs_policy else None
+        if policy is not None:
+            space.meter.attach(policy)
         options = self.config.options_of(self.algo)
         run = f"{self.algo}/{self.seed}"
         setup = Setup(policy, self.config.candidates, run, self.seed, self.tokens_per_item, options)
@@ -207,12 +224,12 @@ class TransferCell(Cell):
         """Train on some benchmarks, design for others.
 
         Returns:
-            `curve`, `training`, `racing`, `measured`, `targets` (environment id -> `design` and `workflows`),
-            `seconds`.
+            `curve`, `training`, `racing`, `measured`, `written`, `targets` (environment id -> `design` and
+            `workflows`), `usage`, `seconds`.
         """
         start = time.monotonic()
         space = Workspace(self.config, self.seed, self.folder(run), run / "replies", notify)
-        policy, algorithm = self._make(notify)
+        policy, algorithm = self._make(space)
         # A meta-agent that does not learn need not spend anything on the training benchmarks.
         budget = self.config.budget if self.designer.trains else 0
         share = TRAINING_SHARE / len(self.trained_on)
@@ -227,7 +244,7 @@ class TransferCell(Cell):
                 env.close()
         share = (1 - TRAINING_SHARE) / len(self.targets)
         measured = {name: measure(space.on(name), policy, None, share) for name in self.targets}
-        return {**trained.record(), "targets": measured, "seconds": _seconds(trained, start)}
+        return {**trained.record(), "targets": measured, **_whole(space, trained, start)}
 
 
 def measure(space: Workspace, meta_agent: Policy | None, found: Found | None, share: float) -> dict[str, Any]:
@@ -255,14 +272,18 @@ def measure(space: Workspace, meta_agent: Policy | None, found: Found | None, sh
         env.close()
 
 
-def _seconds(trained: Trained, start: float) -> dict[str, float]:
-    """Wall-clock seconds of a cell; they are kept apart from everything that must be the same in every run."""
+def _whole(space: Workspace, trained: Trained, start: float) -> dict[str, Any]:
+    """What all executor calls of a cell cost, and its wall-clock seconds, which differ from run to run."""
     total = time.monotonic() - start
     return {
-        "search": trained.seconds,
-        "learning": trained.learning_seconds,
-        "evaluation": total - trained.seconds,
-        "all": total,
+        "usage": asdict(space.usage),
+        "seconds": {
+            "search": trained.seconds,
+            "learning": trained.learning_seconds,
+            "meta_agent": space.meter.written.seconds,
+            "evaluation": total - trained.seconds,
+            "all": total,
+        },
     }
 
 

@@ -16,8 +16,9 @@ from w4s_gym.study.board import console
 from w4s_gym.study.cells import Cell
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.cost import check_cap, plan
+from w4s_gym.study.kinds import COMPARISONS, expect_study
 from w4s_gym.study.resuming import resumed
-from w4s_gym.study.runner import check, create_folder, extend_folder, missing, run_study
+from w4s_gym.study.runner import check, create_folder, extend_folder, missing, run_study, track_again
 
 C = TypeVar("C", bound=CompareConfig)
 
@@ -45,11 +46,11 @@ class Study(Generic[C]):
         signal.signal(signal.SIGTERM, _interrupt)  # ended from outside: the same as Ctrl-C
         try:
             if config.report is not None:
-                self.write_report(RunFolder.open(config.report), config)
+                self.report(self._open(config.report), config)
                 return 0
             folder: RunFolder | None = None
             if config.resume:
-                folder = RunFolder.open(config.run_dir or self._latest_run(config))
+                folder = self._open(config.run_dir or self._latest_run(config))
                 config = resumed(folder.config, config)
             cells = self.cells(config)
             facts = check(cells)
@@ -59,11 +60,11 @@ class Study(Generic[C]):
             if config.plan:
                 return 0
             check_cap(rest, config.max_dollars, len(cells))
-            folder = folder or create_folder(config.run_dir or self._new_path(config), config, facts)
+            folder = folder or create_folder(config.run_dir or self._new_path(config), config, facts, self.name)
             where = f"--resume --run-dir {folder.path}"
             extend_folder(folder, config)
             console.print(f"Run folder: {folder.path}", highlight=False)
-            complete = run_study(folder, cells, config.workers)
+            complete = run_study(folder, cells, config)
             if folder.records("cell"):
                 self.write_report(folder, config)
             if not complete:
@@ -76,6 +77,19 @@ class Study(Generic[C]):
             told = f"\nInterrupted. Finished cells are kept; go on with {where}"
             console.print(told, highlight=False, soft_wrap=True)
             return 130
+
+    def _open(self, path: Path) -> RunFolder:
+        """Open a run folder of this study; every comparison reads those of the others."""
+        folder = RunFolder.open(path)
+        expect_study(folder, self.name, *(COMPARISONS if self.name in COMPARISONS else ()))
+        return folder
+
+    def report(self, folder: RunFolder, config: C) -> None:
+        """Make the tables and plots of a run again, and track it if the configuration says so."""
+        self.write_report(folder, config)
+        if config.track:
+            for place in track_again(folder, self.cells(type(config).of_run(folder.config)), config.tracker):
+                console.print(f"tracked: {place}", highlight=False, soft_wrap=True)
 
     def _new_path(self, config: C) -> Path:
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -91,7 +105,7 @@ class Study(Generic[C]):
         refused: ConfigError | None = None
         for path in sorted(Path("runs").glob(f"{self.name}__*/config.json"), key=os.path.getmtime, reverse=True):
             try:
-                resumed(RunFolder.open(path.parent).config, config)
+                resumed(self._open(path.parent).config, config)
             except ConfigError as error:
                 refused = refused or error
             else:

@@ -91,7 +91,7 @@ class Comparison:
         if run is None:
             run = create_folder(path, self.config, facts)
         extend_folder(run, self.config)
-        run_study(run, self.cells, self.config.workers, Console(quiet=True, markup=False) if quiet else console)
+        run_study(run, self.cells, self.config, Console(quiet=True, markup=False) if quiet else console)
         return self.read(path)
 
     @staticmethod

@@ -15,6 +15,7 @@ from w4s_gym.command_line import Options
 from w4s_gym.errors import ConfigError
 from w4s_gym.executor_pool import Pool, pool_name, read_pool
 from w4s_gym.options import json_object
+from w4s_gym.study.track import TrackerName, chosen_tracker
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,10 @@ class CompareConfig:
     plan: bool = False
     """Only print what the run would cost."""
     track: bool = False
-    """Log to Weights & Biases (offline when there is no key)."""
+    """Track the run live: one run of the tracker for each designer and seed."""
+    tracker: TrackerName = "wandb"
+    """With `--track`: `wandb` (Weights & Biases; offline when there is no key) or `trackio`. The project is
+    `w4s-gym`, or that of the variable `WANDB_PROJECT`."""
     given: tyro.conf.Suppress[frozenset[str] | None] = field(default=None, compare=False)
     """Names of the options that the command line or its file sets, which a run that goes on must agree with; None:
     those that differ from the defaults."""
@@ -96,6 +100,7 @@ class CompareConfig:
         for name in ("workers", "curve_turns", "iterations", "design_episodes"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"expected {option(name)} of at least 0; got {getattr(self, name)}")
+        chosen_tracker(self.track, self.tracker)
         if self.max_dollars < 0:
             raise ConfigError(f"expected --max-dollars of at least 0; got {self.max_dollars}")
         if not self.algos or isinstance(self.algos, str):
@@ -106,6 +111,11 @@ class CompareConfig:
         for algo, options in self.algo_options.items():
             if not isinstance(options, dict):
                 raise ConfigError(f"expected --algo-options to hold a dict for each designer; {algo} has {options!r}")
+
+    @property
+    def tracked_by(self) -> TrackerName | None:
+        """The tracker, if there is one."""
+        return chosen_tracker(self.track, self.tracker)
 
     @property
     def measured(self) -> dict[str, Any]:
@@ -179,7 +189,7 @@ class CompareConfig:
         return bool(getattr(self, name) != getattr(type(self)(), name))
 
 
-NOT_MEASURED = {"cache", "workers", "run_dir", "resume", "report", "plan", "track", "given"}
+NOT_MEASURED = {"cache", "workers", "run_dir", "resume", "report", "plan", "track", "tracker", "given"}
 """Fields that the numbers do not depend on."""
 _OPTIONS = ("policy_options", "env_options", "algo_options")
 

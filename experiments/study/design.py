@@ -10,8 +10,11 @@ from w4s_gym.algos.policies.base import Policy
 from w4s_gym.results import Candidate
 from w4s_gym.study.environment import Workspace
 from w4s_gym.study.final_test import FinalTest
-from w4s_gym.study.training import Found
+from w4s_gym.study.training import SEARCHED, Found
 from w4s_gym.usage import Usage
+
+DESIGNED = 0.85
+"""Share of a cell that is over when the design episodes are, as it is shown."""
 
 
 def longest(space: Workspace) -> int:
@@ -25,7 +28,7 @@ def design(space: Workspace, policy: Policy, final: FinalTest) -> dict[str, Any]
     Returns:
         `episodes` (selected workflows and proposals), `usage` and `start`, as plain data.
     """
-    space.notify(f"designing ({space.config.env})", 0.0)
+    space.tell(f"designing for {space.config.env}", SEARCHED)
     episodes = design_episodes(
         final.env,
         policy,
@@ -36,7 +39,7 @@ def design(space: Workspace, policy: Policy, final: FinalTest) -> dict[str, Any]
     )
     result = []
     for number, episode in enumerate(episodes):
-        space.notify("testing", number / len(episodes))
+        space.tell("testing", DESIGNED + (1 - DESIGNED) * number / len(episodes))
         selected = {str(turns): _selected(episode, turns, final) for turns in range(1, longest(space) + 1)}
         result.append({"selected": selected, "proposals": _proposals(episode, final)})
     # What one episode of the default budget costs.

@@ -1,4 +1,4 @@
-"""Tables of what meta-agents make of the small design budget, and how what they write ends."""
+"""Tables of what meta-agents make of the small design budget, how what they write ends, and what writing cost."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections import Counter
 import numpy as np
 
 from w4s_gym.racing import Saving
-from w4s_gym.study.formats import percent, percent_interval, usage_cells
+from w4s_gym.study.formats import percent, percent_interval, plain, usage_cells
 from w4s_gym.study.results import Results
 from w4s_gym.study.stats import HierarchicalBootstrap
 from w4s_gym.study.table import Number, Table
+from w4s_gym.study.training import updates
 
 
 def design_table(results: Results, boot: HierarchicalBootstrap) -> Table | None:
@@ -47,10 +48,19 @@ def design_table(results: Results, boot: HierarchicalBootstrap) -> Table | None:
         "of single proposals, 0 for one that does not run. Runs: share that runs, after repairs. Right: what "
         "training cost (executor calls, tokens, dollars, seconds of executor latency), mean over seeds."
     )
+    idle = [text for algo in results.algos if (text := _without_updates(results, algo))]
+    if idle:
+        table.notes.append(f"No update of the weights was made by {'; '.join(idle)}: nothing was learned there.")
     saving = sum((Saving(**cell.result["racing"]) for cell in results.cells), Saving(0, 0, 0, 0))
     if saving.candidates:
         table.notes.append(f"While training, {saving.text()}.")
     return table
+
+
+def _without_updates(results: Results, algo: str) -> str:
+    """Say with which seeds a learner never changed its weights; nothing where it did with all."""
+    seeds = [str(cell.seed) for cell in results.of(algo) if updates(cell.result["curve"]) == 0]
+    return f"{results.label(algo)} with seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}" if seeds else ""
 
 
 def ends_table(results: Results) -> Table | None:
@@ -81,4 +91,31 @@ def ends_table(results: Results) -> Table | None:
             percent(statuses["ok"] / total),
             ", ".join(f"{kind} {percent(count / total).text}" for kind, count in sorted(bad.items())),
         )
+    return table
+
+
+def written_table(results: Results) -> Table | None:
+    """Return what the meta-agents wrote while they were trained, beside what executors were asked meanwhile."""
+    cells = [cell for cell in results.cells if cell.result.get("written", {}).get("texts")]
+    if not cells:
+        return None
+    table = Table(
+        f"The meta-agent's own cost of training or search, mean over seeds{results.mark}",
+        ["designer", "updates", "texts", "tokens read", "tokens written", "executor tokens"],
+    )
+    for algo in results.algos:
+        own = [cell for cell in results.of(algo) if cell in cells]
+        if not own:
+            continue
+        made = [updates(cell.result["curve"]) for cell in own]
+        table.add(
+            results.label(algo),
+            "" if None in made else plain(float(np.mean([count or 0 for count in made])), ".1f"),
+            *(
+                plain(float(np.mean([cell.result["written"][key] for cell in own])))
+                for key in ("texts", "prompt_tokens", "completion_tokens")
+            ),
+            plain(results.usage(algo)["tokens"]),
+        )
+    table.notes.append("Its seconds stand in `times.md`. Updates: iterations that changed its weights.")
     return table

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -11,11 +11,12 @@ import gymnasium as gym
 import w4s_gym  # noqa: F401  (registers the environments)
 from w4s_gym.algos.policies.base import Policy
 from w4s_gym.env import WorkflowDesignEnv
+from w4s_gym.ledger import Ledger
 from w4s_gym.registration import find_env
 from w4s_gym.study.config import CompareConfig
-
-Notify = Callable[[str, float], None]
-"""Told by work that runs: (what it does, share of it that is done)."""
+from w4s_gym.study.meter import Meter
+from w4s_gym.study.notices import Notice, Notify
+from w4s_gym.usage import Usage
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,38 @@ class Workspace:
     replies: Path
     """Gets the replies of an executor that costs something, of all cells of the run."""
     notify: Notify
+    ledgers: list[Ledger] = field(default_factory=list)
+    """Of the environments that were opened so far."""
+    evaluations: str = "evaluations.jsonl"
+    """File in `folder` that gets the result of every item of every evaluation."""
+    meter: Meter = field(default_factory=Meter)
+    """Counts what the meta-agent writes."""
+
+    def tell(self, what: str, share: float, point: Mapping[str, float] | None = None) -> None:
+        """Say what is being done, how much of the cell is done, and what it has cost; see `Notice`."""
+        self.notify(Notice(what, min(1.0, share), self.usage, point))
+
+    @property
+    def usage(self) -> Usage:
+        """What all executor calls of the cell have cost so far."""
+        return sum((ledger.usage for ledger in self.ledgers), Usage())
 
     def on(self, env: str) -> Workspace:
         """The same on another benchmark."""
-        return replace(self, config=replace(self.config, env=env))
+        name = "".join(letter if letter.isalnum() else "-" for letter in env)
+        return replace(self, config=replace(self.config, env=env), evaluations=f"evaluations-{name}.jsonl")
 
     def environment(
         self, policy: Policy | None, max_turns: int, share: float, *, racing: bool = False
     ) -> WorkflowDesignEnv:
         """Make an environment whose prompts suit the meta-agent; see `make_environment`."""
         style = policy.prompt_style if policy else "compact"
-        return make_environment(self.config, style, max_turns, share=share, racing=racing, replies=self.replies)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        given = {"journal": str(self.folder / self.evaluations), **self.config.env_options}
+        config = replace(self.config, env_options=given)
+        env = make_environment(config, style, max_turns, share=share, racing=racing, replies=self.replies)
+        self.ledgers.append(env.ledger)
+        return env
 
 
 def make_environment(

@@ -13,7 +13,7 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from w4s_gym.study.environment import Notify
+from w4s_gym.study.notices import Notice, Notify
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Failure:
 
 
 Finished = Callable[[Job, dict[str, Any] | Failure], None]
-Progress = Callable[[str, str, float], None]
-"""Told about a running job: (name, what it does, share done)."""
+Progress = Callable[[str, Notice], None]
+"""Told about a running job: its name, and what it tells."""
 
 
 def run_jobs(jobs: Sequence[Job], workers: int, finished: Finished, progress: Progress) -> None:
@@ -76,8 +76,8 @@ def run_jobs(jobs: Sequence[Job], workers: int, finished: Finished, progress: Pr
                     text = f"its process ended with exit code {worker.process.exitcode} (out of memory?)"
                     finished(job, Failure("ProcessDied", text, ""))
                     continue
-                if isinstance(message, tuple):
-                    progress(job.name, *message)
+                if isinstance(message, Notice):
+                    progress(job.name, message)
                     continue
                 del running[pipe]
                 idle.append(worker)
@@ -119,7 +119,7 @@ def _serve(pipe: Connection) -> None:
     while True:
         try:
             job = pipe.recv()
-            pipe.send(_attempt(job, lambda what, share: pipe.send((what, share))))
+            pipe.send(_attempt(job, pipe.send))
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return  # the parent is gone
 

@@ -7,6 +7,7 @@ import numpy as np
 from w4s_gym.study.results import Results
 from w4s_gym.study.stats import HierarchicalBootstrap
 from w4s_gym.study.table import Table
+from w4s_gym.study.training import updates
 
 COLUMNS = (
     ("runnable", "run at once %", 100),
@@ -42,7 +43,7 @@ def learning_table(results: Results) -> Table | None:
             points = [curve[number] for curve in curves if number < len(curve) and "runnable" in curve[number]]
             if not points:
                 continue
-            learned = sum(point.get("steps", point.get("loss", 0.0)) != 0 for point in points)
+            learned = updates(points) or 0
             table.add(
                 results.label(algo),
                 str(number + 1),

@@ -40,7 +40,11 @@ MATPLOTLIB_MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": 
 
 def look_of(results: Results, algo: str) -> Look:
     """Return the look of a designer: the same in all plots and runs."""
-    number = results.stream(algo)
+    return look_of_name(algo, results.stream(algo))
+
+
+def look_of_name(algo: str, number: int) -> Look:
+    """Return the look of a designer; the number tells those apart that we have not chosen one for."""
     return _KNOWN.get(
         algo,
         Look(_COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)], _DASHES[number % len(_DASHES)]),

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 
 from rich.console import Console
 
-from w4s_gym.command_line import missing_extra
 from w4s_gym.journal import RunFolder
 from w4s_gym.study.best_workflow import write_best_workflow
 from w4s_gym.study.board import console
 from w4s_gym.study.config import CompareConfig
-from w4s_gym.study.design_tables import design_table, ends_table
+from w4s_gym.study.design_tables import design_table, ends_table, written_table
+from w4s_gym.study.figures_file import Figures
 from w4s_gym.study.front import Front
 from w4s_gym.study.inference_tables import improvement_table, iqm_table, optimism_table
 from w4s_gym.study.learning import learning_table
+from w4s_gym.study.plot_data import Plot
+from w4s_gym.study.plots import comparison_plots, front_plot
 from w4s_gym.study.results import Results
 from w4s_gym.study.search_tables import search_table, times_table
 from w4s_gym.study.stats import HierarchicalBootstrap
@@ -39,10 +40,16 @@ class ComparisonReport:
             improvement_table(results, boot),
             optimism_table(results),
             ends_table(results),
+            written_table(results),
         ]
         self.tables = [table for table in tables if table is not None]
         self.times = times_table(results)
         self.learning = learning_table(results)
+
+    @property
+    def figures(self) -> Figures:
+        """All tables and plots."""
+        return Figures(self.results.simulated, self.tables, comparison_plots(self.results))
 
     def markdown(self) -> str:
         """Write all tables but the wall-clock times: the same run gives the same text."""
@@ -68,7 +75,7 @@ class ComparisonReport:
         (folder / "times.md").write_text(self.times.markdown(), encoding="utf-8")
         if self.learning is not None:
             (folder / "learning.md").write_text(self.learning.markdown(), encoding="utf-8")
-        _write_figures(folder, self.tables)
+        self.figures.write(folder)
 
     def _conditions(self) -> str:
         config = self.results.config
@@ -99,44 +106,27 @@ def write_report(folder: RunFolder, config: CompareConfig) -> None:
     results = Results.of_run(folder)
     report = ComparisonReport(results)
     report.write(folder.path)
-    plots = _drawn(lambda plots: plots.write_plots(results, folder.path))
+    plots = report.figures.draw(folder.path)
     workflow = write_best_workflow(results, folder.path / "best_workflow.py")
     shown = [*report.tables, *([report.learning] if report.learning is not None else [])]
     view = write_view(results, shown, folder.path)
     report.show(console)
-    for path in (folder.path / "table.md", *plots, workflow, view):
-        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
-    if config.track:
-        from w4s_gym.study.track import track
-
-        console.print(f"wandb run: {track(results, report.tables, folder.path, workflow)}")
+    _say_written(folder.path / "table.md", *plots, workflow, view)
 
 
-def _drawn(draw: Callable[[ModuleType], list[Path]]) -> list[Path]:
-    """Draw with the module of the plots; where nothing can draw, say so, and the tables stand without plots."""
-    try:
-        from w4s_gym.study import plots
-    except ModuleNotFoundError as error:
-        lacking = missing_extra(error)
-        if lacking is None:
-            raise
-        console.print(f"no plots: {lacking}", highlight=False, soft_wrap=True)
-        return []
-    return draw(plots)
-
-
-def write_tables(folder: RunFolder, table: Table, fronts: Sequence[Front]) -> None:
-    """Write the table of a study, and the Pareto fronts of its benchmarks, and print them."""
+def write_study(folder: RunFolder, table: Table, fronts: Sequence[Front], plots: Sequence[Plot]) -> None:
+    """Write the table of a study and the Pareto fronts of its benchmarks, their plots and numbers; print the tables."""
     path = folder.path / "table.md"
     tables = [table, *(front.table() for front in fronts)]
-    path.write_text("\n".join(table.markdown() for table in tables), encoding="utf-8")
-    _write_figures(folder.path, tables)
+    path.write_text("\n".join(shown.markdown() for shown in tables), encoding="utf-8")
+    figures = Figures(folder.simulated, tables, [*plots, front_plot(fronts)])
+    figures.write(folder.path)
+    drawn = figures.draw(folder.path)
     for shown in tables:
         shown.show(console)
-    for written in (path, *_drawn(lambda plots: [plots.write_fronts(fronts, folder.path)])):
-        console.print(f"wrote {written}", highlight=False, soft_wrap=True)
+    _say_written(path, *drawn)
 
 
-def _write_figures(folder: Path, tables: Sequence[Table]) -> None:
-    figures = json.dumps([table.data() for table in tables], indent=1, ensure_ascii=False)
-    (folder / "figures.json").write_text(figures + "\n", encoding="utf-8")
+def _say_written(*paths: Path) -> None:
+    for path in paths:
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)

@@ -6,6 +6,8 @@ interrupted study goes on where it was.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
+from w4s_gym.benchmark import Item
 from w4s_gym.journal import Journal, RunFolder
 from w4s_gym.registration import find_env
 from w4s_gym.study.board import Board, console
@@ -22,6 +25,9 @@ from w4s_gym.study.cells import Cell, Key
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.environment import make_environment
 from w4s_gym.study.jobs import Failure, Job, run_jobs
+from w4s_gym.study.notices import Notice
+from w4s_gym.study.track import TrackerName, check_tracker
+from w4s_gym.study.tracking import Tracking
 
 
 @dataclass(frozen=True)
@@ -32,10 +38,12 @@ class Facts:
     """Whether an executor is simulated."""
     isolation: str
     """Level of the sandbox."""
+    data: dict[str, Any]
+    """Environment -> number and hash of its items."""
 
 
 def check(cells: Sequence[Cell]) -> Facts:
-    """Try everything that can be wrong with the cells before anything is paid.
+    """Try everything that can be wrong with the cells before anything is made or paid.
 
     Raises:
         W4SError: what is wrong and what to do.
@@ -45,8 +53,11 @@ def check(cells: Sequence[Cell]) -> Facts:
         find_env(config.env)
     for cell in cells:
         cell.check()
+    for tracker in {config.tracked_by for config in configs} - {None}:
+        check_tracker(tracker)
     found = [_try(config) for config in configs]
-    return Facts(any(facts.simulated for facts in found), found[0].isolation)
+    data = {name: value for facts in found for name, value in facts.data.items()}
+    return Facts(any(facts.simulated for facts in found), found[0].isolation, data)
 
 
 def _distinct(configs: Iterable[CompareConfig]) -> list[CompareConfig]:
@@ -60,19 +71,35 @@ def _distinct(configs: Iterable[CompareConfig]) -> list[CompareConfig]:
 def _try(config: CompareConfig) -> Facts:
     env = make_environment(config, "compact", config.turns)
     try:
-        env.split  # noqa: B018  (loads the data)
-        return Facts(env.executor.simulated, env.sandbox.report().level)
+        split = env.split  # loads the data
+        data = {"validation": _fingerprint(split.validation), "test": _fingerprint(split.test)}
+        return Facts(env.executor.simulated, env.sandbox.report().level, {config.env: data})
     finally:
         env.close()
 
 
-def create_folder(path: Path, config: CompareConfig, facts: Facts) -> RunFolder:
+def _fingerprint(items: Sequence[Item]) -> dict[str, Any]:
+    """Number of items, and a hash of their ids, questions, answers and tests in their order."""
+    hashed = hashlib.sha256()
+    for item in items:
+        hashed.update(json.dumps([item.id, item.task, item.gold, item.hidden_tests]).encode())
+    return {"items": len(items), "sha256": hashed.hexdigest()}
+
+
+def create_folder(path: Path, config: CompareConfig, facts: Facts, study: str = "compare") -> RunFolder:
     """Make the run folder of a study.
 
     Raises:
         ConfigError: it cannot be written, or already holds something.
     """
-    return RunFolder.create(path, config.measured, simulated=facts.simulated, isolation=facts.isolation)
+    return RunFolder.create(
+        path,
+        config.measured,
+        simulated=facts.simulated,
+        isolation=facts.isolation,
+        study=study,
+        data=facts.data,
+    )
 
 
 def extend_folder(folder: RunFolder, config: CompareConfig) -> None:
@@ -91,13 +118,13 @@ def missing(folder: RunFolder, cells: Sequence[Cell]) -> list[Cell]:
     return [cell for cell in cells if cell.key not in done]
 
 
-def run_study(folder: RunFolder, cells: Sequence[Cell], workers: int, output: Console = console) -> bool:
+def run_study(folder: RunFolder, cells: Sequence[Cell], config: CompareConfig, output: Console = console) -> bool:
     """Run the cells that are not in the journal yet.
 
     Args:
         folder: of the run.
         cells: all cells of the study.
-        workers: processes that share the work; 0 runs everything in this one.
+        config: says how many processes share the work (with 0 everything runs in this one), and what tracks it.
         output: where progress is shown.
 
     Returns:
@@ -113,12 +140,16 @@ def run_study(folder: RunFolder, cells: Sequence[Cell], workers: int, output: Co
     rest = [cell for cell in cells if cell.key not in done]
     with folder.journal() as journal:
         _prepare_policies(rest, output)
-        with Board(len(cells), len(cells) - len(rest), output) as board:
+        with (
+            Board(len(cells), len(cells) - len(rest), output) as board,
+            Tracking(folder, config.tracked_by) as tracking,
+        ):
             try:
                 # Those that are given the tokens of what the others found come last.
                 for last in (False, True):
-                    run = _Run(folder, [cell for cell in rest if cell.designer.matches_tokens == last], done, journal)
-                    run_jobs(run.jobs(), workers, partial(run.finished, board), board.show)
+                    now = [cell for cell in rest if cell.designer.matches_tokens == last]
+                    run = _Run(folder, now, done, journal, board, tracking)
+                    run_jobs(run.jobs(), config.workers, run.finished, run.tells)
             except KeyboardInterrupt:
                 journal.write("interrupted", finished=len(done))
                 raise
@@ -134,22 +165,53 @@ class _Run:
     done: dict[Key, dict[str, Any]]
     """Results of the study's finished cells; new ones are added."""
     journal: Journal
+    board: Board
+    tracking: Tracking
 
     def jobs(self) -> list[Job]:
         """What each cell has to do."""
         return [Job(cell.name, partial(cell.after(self.done).run, self.folder.path)) for cell in self.cells]
 
-    def finished(self, board: Board, job: Job, outcome: dict[str, Any] | Failure) -> None:
+    def tells(self, name: str, notice: Notice) -> None:
+        """Show what a cell is doing."""
+        self.board.show(name, notice)
+        if notice.point is not None:
+            self.tracking.point(self._cell(name), notice.point)
+
+    def finished(self, job: Job, outcome: dict[str, Any] | Failure) -> None:
         """Write down how a cell ended."""
-        cell = next(cell for cell in self.cells if cell.name == job.name)
+        cell = self._cell(job.name)
         facts = {"variant": cell.variant, "algo": cell.algo, "seed": cell.seed}
         error = f"{outcome.kind}: {outcome.message}" if isinstance(outcome, Failure) else ""
-        board.end(job.name, error)
+        self.board.end(job.name, error)
         if isinstance(outcome, Failure):
             self.journal.write("failure", **facts, error=error, trace=outcome.trace)
+            self.tracking.finished(cell, None)
         else:
             self.journal.write("cell", **facts, result=outcome)
             self.done[cell.key] = outcome
+            self.tracking.finished(cell, outcome)
+
+    def _cell(self, name: str) -> Cell:
+        return next(cell for cell in self.cells if cell.name == name)
+
+
+def track_again(folder: RunFolder, cells: Sequence[Cell], tracker: TrackerName) -> list[str]:
+    """Track the finished cells of a run that was made without, or that a tracker has lost.
+
+    Returns:
+        Where they can be seen.
+
+    Raises:
+        ConfigError: the tracker cannot be used.
+    """
+    check_tracker(tracker)
+    results = {(r["variant"], r["algo"], r["seed"]): r["result"] for r in folder.records("cell")}
+    with Tracking(folder, tracker) as tracking:
+        for cell in cells:
+            if cell.key in results:
+                tracking.again(cell, results[cell.key])
+    return tracking.places
 
 
 def _prepare_policies(cells: Sequence[Cell], output: Console) -> None:

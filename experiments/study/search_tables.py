@@ -46,10 +46,15 @@ def times_table(results: Results) -> Table:
     """Return wall-clock times of this machine; they differ from run to run."""
     table = Table(
         "Seconds on this machine, mean over seeds",
-        ["designer", "search and training", "of which learning", "evaluation", "all"],
+        ["designer", "search and training", "of which learning", "evaluation", "all", "of which the meta-agent"],
     )
     for algo in results.algos:
         seconds = [cell.result["seconds"] for cell in results.of(algo)]
         means = (np.mean([s[key] for s in seconds]) for key in ("search", "learning", "evaluation", "all"))
-        table.add(results.label(algo), *(plain(float(mean), ".1f") for mean in means))
+        asked = [s["meta_agent"] for s in seconds if "meta_agent" in s]  # which earlier runs do not have
+        table.add(
+            results.label(algo),
+            *(plain(float(mean), ".1f") for mean in means),
+            plain(float(np.mean(asked)), ".1f") if asked else "",
+        )
     return table

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -55,6 +56,23 @@ class Table:
         return {"title": self.title, "columns": self.columns, "rows": [_plain(row) for row in self.cells],
                 "notes": self.notes}  # fmt: skip
 
+    @classmethod
+    def of_data(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `data` returned."""
+        table = cls(data["title"], data["columns"], notes=data["notes"])
+        for row in data["rows"]:
+            table.add(*(cell if isinstance(cell, str) else Number(**cell) for cell in row))
+        return table
+
+    def latex(self) -> str:
+        r"""Write it in LaTeX, for the package booktabs; the notes stand below it in a comment each."""
+        columns = "l" + "r" * (len(self.columns) - 1)
+        lines = [f"% {_one_line(self.title)}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
+        lines += [" & ".join(map(_tex, self.columns)) + r" \\", r"\midrule"]
+        lines += [" & ".join(map(_tex, row)) + r" \\" for row in self.rows]
+        lines += [r"\bottomrule", r"\end{tabular}", *(f"% {_one_line(note)}" for note in self.notes)]
+        return "\n".join(lines) + "\n"
+
     def show(self, console: Console) -> None:
         """Print it."""
         table = RichTable(
@@ -68,6 +86,21 @@ class Table:
         for note in self.notes:
             console.print(note, style="dim")
         console.print()
+
+
+_TEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+}  # fmt: skip
+
+
+def _tex(text: str) -> str:
+    escaped = "".join(_TEX.get(character, character) for character in _one_line(text))
+    return f"{{}}{escaped}" if escaped.startswith("[") else escaped  # else taken for an option of the line before
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _plain(row: list[str | Number]) -> list[str | dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,11 @@ from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import BudgetExceeded
 from w4s_gym.racing import Saving
 from w4s_gym.study.environment import Workspace
+from w4s_gym.study.meter import Written
 from w4s_gym.usage import Usage
+
+SEARCHED = 0.7
+"""Share of a cell that training or search is, as it is shown; the rest is evaluation."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class Trained:
     """Part of the seconds that updates took."""
     measured: list[tuple[str, float, float]]
     """Digest, validation accuracy and tokens an item of every workflow that was measured on all validation items."""
+    written: Written
+    """By the meta-agent."""
 
     def record(self) -> dict[str, Any]:
         """Return what the journal keeps."""
@@ -80,7 +86,20 @@ class Trained:
             "training": asdict(self.usage),
             "racing": asdict(self.saving),
             "measured": self.measured,
+            "written": self.written.record(),
         }
+
+
+def updates(curve: Sequence[Mapping[str, float]]) -> int | None:
+    """Return in how many iterations of a learning curve the weights changed; None where nothing is learned.
+
+    Regression takes no step without a reward that teaches; GRPO has no gradient where all texts of a state earned the
+    same.
+    """
+    learned = [point for point in curve if "loss" in point]
+    if not learned:
+        return None
+    return sum(point.get("steps", 1) > 0 and point.get("flat_groups", 0) < 1 for point in learned)
 
 
 def train(space: Workspace, algorithm: Algorithm, envs: Sequence[WorkflowDesignEnv], budget: int) -> Trained:
@@ -90,9 +109,7 @@ def train(space: Workspace, algorithm: Algorithm, envs: Sequence[WorkflowDesignE
     numbers do not depend on which call came first.
     """
     start = time.monotonic()
-    space.folder.mkdir(parents=True, exist_ok=True)
     rows = space.folder / "rows.jsonl"
-    rows.unlink(missing_ok=True)  # an earlier attempt at this cell was interrupted
     curve: list[dict[str, Any]] = []
     best = Found("", -1.0)
     learning = 0.0
@@ -101,7 +118,7 @@ def train(space: Workspace, algorithm: Algorithm, envs: Sequence[WorkflowDesignE
         typical = calls / len(curve) if curve else 0.0
         if calls + typical / 2 >= budget or len(curve) == (space.config.iterations or -1):
             break
-        space.notify("searching", calls / budget)
+        space.tell(f"iteration {len(curve)}", SEARCHED * calls / budget)
         try:
             iteration = iterate(algorithm, envs[len(curve) % len(envs)], space.seed, len(curve), rows)
         except BudgetExceeded:
@@ -114,8 +131,10 @@ def train(space: Workspace, algorithm: Algorithm, envs: Sequence[WorkflowDesignE
         learning += iteration.learning_seconds
         calls = sum(env.ledger.usage.calls for env in envs)
         curve.append({"calls": calls, "best": best.accuracy, **iteration.figures})
+        space.tell(f"iteration {len(curve) - 1}", SEARCHED * calls / budget, curve[-1])
     algorithm.save(space.folder / "state")
     usage = sum((env.ledger.usage for env in envs), Usage())
     saving = sum((env.saving for env in envs), Saving(0, 0, 0, 0))
     measured = [(digest, e.accuracy, e.tokens_per_item) for env in envs for digest, e in env.measured]
-    return Trained(best, curve, usage, saving, time.monotonic() - start, learning, sorted(measured))
+    seconds = time.monotonic() - start
+    return Trained(best, curve, usage, saving, seconds, learning, sorted(measured), space.meter.written)

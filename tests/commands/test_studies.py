@@ -53,11 +53,11 @@ def test_plots_that_nothing_can_draw_do_not_cost_the_tables(call, run, tmp_path,
     folder = tmp_path / "copy"
     shutil.copytree(run, folder)
     (folder / "table.md").unlink()
-    lacking("matplotlib", "w4s_gym.study.plots")
+    lacking("matplotlib", "w4s_gym.study.draw")
     lacking("matplotlib")
     import sys
 
-    sys.modules.pop("w4s_gym.study.plots")
+    sys.modules.pop("w4s_gym.study.draw")
     code, out, _ = call("report", folder)
     assert code == 0 and "pip install 'w4s-gym[experiments]'" in out and (folder / "table.md").exists()
 
@@ -95,7 +95,7 @@ def test_what_is_no_run_folder_is_refused(call, tmp_path, command):
 @pytest.mark.parametrize("command", ["report", "view"])
 def test_another_study_is_told_apart(call, command):
     code, _, err = call(command, Path(__file__).parents[1] / "study" / "data" / "ablations")
-    assert code == 2 and "of another study, with only" in err
+    assert code == 2 and "of another study, ablations: use python experiments/ablations.py --report" in err
 
 
 def test_the_table_of_another_study_is_shown(call):

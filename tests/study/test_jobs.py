@@ -5,10 +5,11 @@ from functools import partial
 import pytest
 
 import w4s_gym.study.jobs as scheduler
+from w4s_gym.study.notices import Notice
 
 
 def square(number, notify):
-    notify("squaring", 0.5)
+    notify(Notice("squaring", 0.5))
     return {"value": number * number, "pid": os.getpid()}
 
 
@@ -21,7 +22,7 @@ def die(notify):
 
 
 def sleep(notify):
-    notify("sleeping", 0.0)
+    notify(Notice("sleeping", 0.0))
     time.sleep(60)
     return {}
 
@@ -39,7 +40,7 @@ def test_jobs_return_their_results_and_report_progress(workers):
     jobs = [scheduler.Job(f"job {n}", partial(square, n)) for n in range(5)]
     results, told = collect(jobs, workers)
     assert {name: result["value"] for name, result in results.items()} == {f"job {n}": n * n for n in range(5)}
-    assert sorted(told) == [(f"job {n}", "squaring", 0.5) for n in range(5)]
+    assert sorted(told, key=str) == [(f"job {n}", Notice("squaring", 0.5)) for n in range(5)]
     assert (os.getpid() in {result["pid"] for result in results.values()}) == (workers == 0)
 
 
@@ -62,7 +63,7 @@ def test_a_process_that_dies_is_a_failure_of_its_job_only():
 def test_ctrl_c_ends_the_processes():
     started = []
 
-    def progress(name, what, share):
+    def progress(name, notice):
         started.append((name, time.monotonic()))
         raise KeyboardInterrupt
 

@@ -27,7 +27,7 @@ def said(capsys):
 
 @pytest.fixture(autouse=True)
 def no_plots(monkeypatch):
-    monkeypatch.setattr(report, "_plots", lambda *_: [])
+    monkeypatch.setattr(report.Figures, "draw", lambda *_: [])
 
 
 @pytest.fixture

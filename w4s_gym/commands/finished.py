@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
-from w4s_gym.study.config import CompareConfig
+from w4s_gym.study.kinds import COMPARISONS, expect_study, study_of
 from w4s_gym.study.results import Results
 
 
 def is_comparison(folder: RunFolder) -> bool:
     """Whether the run is a comparison, not another study."""
-    return set(folder.config) <= set(CompareConfig().measured) and "algos" in folder.config
+    return study_of(folder) in COMPARISONS
+
+
+def open_comparison(path: Path) -> RunFolder:
+    """Open the run folder of a comparison.
+
+    Raises:
+        ConfigError: there is no run folder, or it is of another study.
+    """
+    folder = RunFolder.open(path)
+    expect_study(folder, *COMPARISONS)
+    return folder
 
 
 def read_comparison(path: Path) -> tuple[RunFolder, Results]:
@@ -21,11 +31,5 @@ def read_comparison(path: Path) -> tuple[RunFolder, Results]:
     Raises:
         ConfigError: there is no run folder, it is of another study, or no cell is finished.
     """
-    folder = RunFolder.open(path)
-    if not is_comparison(folder):
-        others = sorted(set(folder.config) - set(CompareConfig().measured))
-        raise ConfigError(
-            f"expected the run folder of a comparison; {path} is of another study, with {', '.join(others)}. "
-            "Use the script in experiments/ that wrote it"
-        )
+    folder = open_comparison(path)
     return folder, Results.of_run(folder)

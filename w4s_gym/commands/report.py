@@ -7,9 +7,10 @@ from pathlib import Path
 
 import tyro
 
-from w4s_gym.commands.finished import read_comparison
+from w4s_gym.commands.compare import COMPARE
+from w4s_gym.commands.finished import open_comparison
 from w4s_gym.study.config import CompareConfig
-from w4s_gym.study.report import write_report
+from w4s_gym.study.track import TrackerName
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,11 @@ class Report:
     folder: tyro.conf.Positional[Path]
     """Run folder."""
     track: bool = False
-    """Log to Weights & Biases (offline when there is no key)."""
+    """Track the finished designers and seeds, in the runs that they had if they were tracked before."""
+    tracker: TrackerName = "wandb"
+    """With `--track`: `wandb` (offline when there is no key) or `trackio`."""
 
     def run(self) -> int:
         """Write and print."""
-        folder, _ = read_comparison(self.folder)
-        write_report(folder, CompareConfig(track=self.track))
+        COMPARE.report(open_comparison(self.folder), CompareConfig(track=self.track, tracker=self.tracker))
         return 0

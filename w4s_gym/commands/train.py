@@ -6,7 +6,9 @@ Online runs write a checkpoint after each iteration and go on from it when they 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
@@ -21,10 +23,11 @@ from w4s_gym.algos.trajectory import Row, read_rows
 from w4s_gym.command_line import Options
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import ConfigError
-from w4s_gym.jsonl import mend_end
+from w4s_gym.jsonl import mend_end, whole_lines
 from w4s_gym.registration import find_env
 from w4s_gym.study.designers import Setup, find_designer
-from w4s_gym.study.training import iterate
+from w4s_gym.study.track import Card, TrackedRun, TrackerName, check_tracker, chosen_tracker, start_run
+from w4s_gym.study.training import iterate, updates
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,16 @@ class TrainConfig:
     out: Path = Path("runs/train")
     """Run folder: `rows.jsonl`, `curve.jsonl` and `state/` with the weights in `state/policy`."""
 
+    track: bool = False
+    """Track the training live."""
+    tracker: TrackerName = "wandb"
+    """With `--track`: `wandb` (offline when there is no key) or `trackio`."""
+
     def run(self) -> int:
         """Train on rows if there are some, else play and learn."""
+        tracker = chosen_tracker(self.track, self.tracker)
+        if tracker is not None:
+            check_tracker(tracker)
         if self.rows:
             train_offline(self)
         else:
@@ -84,6 +95,35 @@ class TrainConfig:
         return env
 
 
+class _Tracked:
+    """The run of a tracker that belongs to a run folder, if there is one; it goes on with the folder."""
+
+    def __init__(self, config: TrainConfig, simulated: bool) -> None:
+        tracker = chosen_tracker(config.track, config.tracker)
+        self._run: TrackedRun | None = None
+        if tracker is None:
+            return
+        file = config.out / "tracker.json"
+        if not file.exists():
+            config.out.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps({"id": uuid.uuid4().hex[:16]}) + "\n", encoding="utf-8")
+        number = json.loads(file.read_text(encoding="utf-8"))["id"]
+        options = {f.name: getattr(config, f.name) for f in fields(config) if f.name != "rows"}
+        name, group = f"{config.algo}/{config.seed}", config.out.resolve().name
+        self._run = start_run(tracker, Card(config.out, number, name, group, options, simulated))
+
+    def log(self, calls: int, figures: Mapping[str, float]) -> None:
+        """Add a point of the curves, with the keys of a comparison."""
+        if self._run is not None:
+            self._run.log({"calls": calls, **{f"train/{name}": value for name, value in figures.items()}})
+
+    def finish(self, summary: Mapping[str, float]) -> None:
+        """End it."""
+        if self._run is not None:
+            self._run.finish(summary)
+            print(f"tracked: {self._run.place}")
+
+
 def train_offline(config: TrainConfig) -> None:
     """Train on recorded rows."""
     rows: list[Row] = []
@@ -94,6 +134,9 @@ def train_offline(config: TrainConfig) -> None:
     algorithm = config.make_algorithm(config.make_policy())
     figures = algorithm.update(Batch(rows, "", 0.0))
     algorithm.save(config.out / "state")
+    tracked = _Tracked(config, any(row.simulated for row in rows))
+    tracked.log(0, figures)
+    tracked.finish({"rows": len(rows)})
     print(f"{len(rows)} rows: " + " ".join(f"{key} {value:.4g}" for key, value in figures.items()))
     print(f"weights: {config.out / 'state' / 'policy'}")
 
@@ -109,6 +152,7 @@ def train_online(config: TrainConfig) -> None:
         print(f"going on after iteration {algorithm.progress.iterations}")
     _set_unsaved_aside(config.out, algorithm)
     env = config.make_env(policy)
+    tracked = _Tracked(config, env.executor.simulated)
     try:
         for number in range(algorithm.progress.iterations, config.iterations):
             iteration = iterate(algorithm, env, config.seed, number, config.out / "rows.jsonl")
@@ -123,14 +167,23 @@ def train_online(config: TrainConfig) -> None:
             }
             with (config.out / "curve.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
+            tracked.log(env.ledger.usage.calls, figures)
             algorithm.save(state)  # last: what stands in the files above without it is dropped when the run goes on
             told = [key for key in ("reward", "accuracy", "runnable", "best", "loss") if key in figures]
             shown = " ".join(f"{key} {figures[key]:.3g}" for key in told)
             print(f"iteration {number}: {shown}{_mark(env)}", flush=True)
         best = algorithm.progress
         print(f"best workflow, validation {best.best_accuracy:.3f}{_mark(env)}:\n{best.best_workflow}")
+        if updates(_curve(config.out)) == 0:
+            print(f"warning: {config.algo} made no update: no text earned a reward to learn from", flush=True)
     finally:
+        best = algorithm.progress
+        tracked.finish({"validation/best": best.best_accuracy})
         env.close()
+
+
+def _curve(out: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for _, line in whole_lines(out / "curve.jsonl", unbroken=True)]
 
 
 def _mark(env: WorkflowDesignEnv) -> str:
