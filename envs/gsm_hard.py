@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from os import PathLike
 
-from w4s_gym.benchmark import Benchmark, Item, RunTests
+from w4s_gym.benchmark import Benchmark, Item, RunTests, never_blocks
 from w4s_gym.data import DataFile, HubSource, cached_load, load_rows
 from w4s_gym.scoring.number import score_number
 from w4s_gym.workflows import seed_workflows
@@ -46,6 +46,7 @@ def load(
     ]
 
 
+@never_blocks
 async def grade(item: Item, answer: str, run_tests: RunTests) -> float:
     """Compare numbers under the tolerance that the item was loaded with."""
     if item.context["published_tolerance"]:

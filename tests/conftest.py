@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import w4s_gym  # noqa: F401
-from w4s_gym.benchmark import Benchmark, Item, SeedWorkflow, pure_grader, register_benchmark
+from w4s_gym.benchmark import Benchmark, Item, SeedWorkflow, never_blocks, pure_grader, register_benchmark
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.executors.base import ChatReply, ChatRequest, Completion
 from w4s_gym.racing import Race
@@ -33,6 +33,7 @@ def _toy_items() -> list[Item]:
     return [Item(f"toy/{i}", f"What is {i} plus {i}? Item number {i}.", str(2 * i), group="toy") for i in range(40)]
 
 
+@never_blocks
 def _score(gold: str, answer: str) -> float:
     return float(answer.strip() == gold)
 

@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, SupportsFloat, get_args
+from typing import Any, Literal, Protocol, SupportsFloat, TypeVar, get_args
 
 from w4s_gym.errors import ConfigError, UnknownBenchmark
 from w4s_gym.options import checked, refuse_unknown
@@ -68,7 +68,8 @@ class Grader(Protocol):
     async def __call__(self, item: Item, answer: str, run_tests: RunTests) -> float:
         """Return the score of `answer` in [0, 1]; must not raise for a strange answer.
 
-        An exception scores the item 0 and is counted in the evaluation's notes and in the journal.
+        An exception scores the item 0 and is counted in the evaluation's notes and in the journal. So does a grader
+        that takes too long; it runs off the event loop, unless it is declared with `never_blocks`.
 
         Raises:
             SandboxUnavailable: the grader itself could not run; the item is then not scored.
@@ -76,13 +77,42 @@ class Grader(Protocol):
         ...
 
 
-def pure_grader(score: Callable[[Any, str], float]) -> Grader:
+Score = Callable[[Any, str], float]
+"""A pure function of (gold, answer)."""
+
+_Trusted = TypeVar("_Trusted", bound=Callable[..., Any])
+
+
+def never_blocks(function: _Trusted) -> _Trusted:
+    """Declare that a scoring function or a grader never takes long on the event loop, whatever the answer.
+
+    It takes time linear in the answer's length, or awaits what may take longer and limits that itself. It is then
+    called where it stands; all others are run off the event loop under a deadline (`w4s_gym.grading`).
+    """
+    function.never_blocks = True  # type: ignore[attr-defined]
+    return function
+
+
+@dataclass(frozen=True)
+class PureGrader:
+    """Grades with a pure function of (gold, answer)."""
+
+    tolerant: Score
+    published: Score
+    """For items that `grading_context` says so of."""
+
+    def score(self, item: Item) -> Score:
+        """Return the function that grades this item."""
+        return self.published if item.context.get("grading") == "published" else self.tolerant
+
+    async def __call__(self, item: Item, answer: str, run_tests: RunTests) -> float:
+        """Grade at once."""
+        return self.score(item)(item.gold, answer)
+
+
+def pure_grader(score: Score) -> PureGrader:
     """Make a grader of a pure function of (gold, answer)."""
-
-    async def grade(item: Item, answer: str, run_tests: RunTests) -> float:
-        return score(item.gold, answer)
-
-    return grade
+    return PureGrader(score, score)
 
 
 Grading = Literal["tolerant", "published"]
@@ -100,13 +130,9 @@ def grading_context(grading: str) -> dict[str, Any]:
     return {"grading": grading} if grading == "published" else {}
 
 
-def either_grader(tolerant: Callable[[Any, str], float], published: Callable[[Any, str], float]) -> Grader:
+def either_grader(tolerant: Score, published: Score) -> PureGrader:
     """Make a grader of two pure functions of (gold, answer); `grading_context` of the item chooses."""
-
-    async def grade(item: Item, answer: str, run_tests: RunTests) -> float:
-        return (published if item.context.get("grading") == "published" else tolerant)(item.gold, answer)
-
-    return grade
+    return PureGrader(tolerant, published)
 
 
 def checked_score(score: Any, benchmark: str, item_id: str) -> float:

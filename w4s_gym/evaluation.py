@@ -21,6 +21,7 @@ from w4s_gym.remembered import Remembered
 from w4s_gym.results import Evaluation, ItemResult
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.sandbox.types import PROGRAM_LIMITS, ErrorReport, Limits
+from w4s_gym.scoring.grading import GraderError, grade_off_loop
 from w4s_gym.shares import Shares, working_for
 from w4s_gym.usage import Usage
 
@@ -298,15 +299,16 @@ class Evaluator:
     async def _grade(self, item: Item, answer: str) -> tuple[float | None, str]:
         """Return the score and what went wrong in the grader, if anything did.
 
-        An exception of the grader is its fault, not the answer's; but as an answer may aim at it, the item scores 0,
-        and it is counted. The score is None when the grader could not run, which says nothing about the answer.
+        An exception of the grader, or its taking too long, is its fault, not the answer's; but as an answer may aim at
+        it, the item scores 0, and it is counted. The score is None when the grader could not run, which says nothing
+        about the answer.
 
         Raises:
             ConfigError: the grader returns something that is no score.
         """
         for _ in range(_SANDBOX_ATTEMPTS):
             try:
-                score = await self._benchmark.grade(item, answer, self._sandbox.run_tests)
+                score = await grade_off_loop(self._benchmark.grade, item, answer, self._sandbox.run_tests)
             except SandboxUnavailable:
                 continue
             except ConfigError:
@@ -314,7 +316,8 @@ class Evaluator:
             except Exception as error:
                 # A message may hold texts of the item.
                 why = "" if self._benchmark.confidential else f": {str(error)[:200]}"
-                problem = f"{type(error).__name__}{why}"
+                kind = error.kind if isinstance(error, GraderError) else type(error).__name__
+                problem = f"{kind}{why}"
                 _log.error("the grader of %s failed on item %s: %s", self._benchmark.name, item.id, problem)
                 return 0.0, problem
             return checked_score(score, self._benchmark.name, item.id), ""

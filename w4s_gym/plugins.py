@@ -13,6 +13,9 @@ from w4s_gym.errors import ConfigError
 from w4s_gym.options import refuse_unknown
 from w4s_gym.paths import user_path
 
+MODULE_PREFIX = "w4s_plugin_"
+"""Names of the modules of such files begin so; nobody can import them by name."""
+
 
 def is_plugin(spec: str) -> bool:
     """Whether a text has the form `file.py:Name`."""
@@ -43,7 +46,7 @@ def load_plugin(spec: str, what: str) -> Any:
 @cache
 def _run(path: Path) -> dict[str, Any]:
     # A name of its own: no file hides an installed module, and dataclasses find the module that they stand in.
-    name = f"w4s_plugin_{hashlib.blake2b(str(path).encode(), digest_size=6).hexdigest()}"
+    name = f"{MODULE_PREFIX}{hashlib.blake2b(str(path).encode(), digest_size=6).hexdigest()}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)

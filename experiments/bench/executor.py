@@ -20,7 +20,7 @@ from pathlib import Path
 
 import tyro
 
-from w4s_gym.benchmark import Benchmark, Item, pure_grader
+from w4s_gym.benchmark import Benchmark, Item, never_blocks, pure_grader
 from w4s_gym.episode import Episode
 from w4s_gym.evaluation import EvaluationLimits, Evaluator
 from w4s_gym.executors import ChatRequest, Executor, make_executor
@@ -83,7 +83,7 @@ async def evaluate(evaluator: Evaluator, items: Sequence[Item], candidates: int)
 async def measure(options: Options, base_url: str) -> list[tuple[float, float, float]]:
     """Return per repeat the seconds of the calls alone, of the evaluation, and of the processor in this process."""
     items = [Item(f"sum/{a}", f"{a} + 7 =", str(a + 7)) for a in range(options.items)]
-    grade = pure_grader(lambda gold, answer: float(answer == gold))
+    grade = pure_grader(never_blocks(lambda gold, answer: float(answer == gold)))
     benchmark = Benchmark("Sums", "Sums of two numbers.", "The sum.", lambda: items, grade, ())
     limits = EvaluationLimits(in_flight=2 * options.slots)
     times = []

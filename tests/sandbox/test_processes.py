@@ -16,8 +16,10 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.sandbox.conftest import LAYERS
 from w4s_gym.errors import ConfigError, SandboxUnavailable
 from w4s_gym.sandbox import Limits, Sandbox, SandboxConfig, TestJob, TestOutcome
+from w4s_gym.sandbox.inside import frames
 
 TRIVIAL = "def solver(agent, task):\n    return {'answer': task}\n"
 CALLING = "def solver(agent, task):\n    return {'answer': agent.execute_code(task)}\n"
@@ -115,6 +117,28 @@ def test_a_zygote_is_recycled_while_its_children_run(zygote_of: Any) -> None:
         assert zygote_of(sandbox).pid != first and len(sandbox._zygotes) <= 2
 
 
+def test_a_spent_zygote_is_closed_when_its_last_child_ends(processes: Any) -> None:
+    async def run_all() -> None:
+        door = asyncio.Event()
+
+        async def wait(method: str, args: Any) -> Any:
+            await door.wait()
+            return 1
+
+        last = asyncio.ensure_future(sandbox.run_workflow(CALLING, "t", handler=wait))
+        await asyncio.gather(*(sandbox.run_workflow(TRIVIAL, "t", handler=echo) for _ in range(4)))
+        assert all(alive(pid) for pid in first) and len(sandbox._zygotes) == 2
+        door.set()
+        await last
+        assert await asyncio.to_thread(gone, first) and len(sandbox._zygotes) == 1
+
+    with Sandbox() as sandbox:
+        sandbox.report()
+        first = processes(sandbox)
+        sandbox._config = SandboxConfig(recycle_after=sandbox._zygotes[0].spawned + 3)
+        asyncio.run(run_all())
+
+
 def test_cancelling_a_run_ends_its_process(processes: Any) -> None:
     async def cancel() -> None:
         task = asyncio.ensure_future(sandbox.run_workflow("while True: pass", "t", handler=echo))
@@ -198,6 +222,54 @@ def test_no_process_outlives_the_interpreter(end: str) -> None:
     pids = {int(pid) for pid in done.stdout.split()}
     assert len(pids) >= 2, done
     assert gone(pids)
+
+
+STOPS = """
+import asyncio, psutil, sys
+from w4s_gym.sandbox import Sandbox, SandboxConfig
+from w4s_gym.sandbox.inside import frames
+from w4s_gym.shares import working_for
+layers, source, request = {how}
+async def main():
+    for who in range(4):
+        with working_for(who):
+            asyncio.ensure_future(sandbox.run_workflow(source, "t", handler=None))
+    found = []
+    while not any(status == "stopped" for _, status in found):
+        await asyncio.sleep(0.02)
+        found = [(p.pid, p.status()) for p in psutil.Process().children(recursive=True)]
+    sandbox._zygotes[-1]._control.send(request)
+    print(" ".join(str(pid) for pid, _ in found), flush=True)
+    await asyncio.sleep(60)
+sandbox = Sandbox(SandboxConfig(require="L0", layers=layers, max_running=1))
+sandbox.report()
+asyncio.run(main())
+"""
+BURN = "while True: pass"
+WANTS_TO_STAY = "import ctypes\nctypes.CDLL(None).prctl(1, 0)\nwhile True: pass"
+"""Takes back that it dies with its parent."""
+HALF_A_REQUEST = frames.HEADER.pack(frames.CONTROL, 1000) + b"{"
+
+
+@pytest.mark.parametrize(
+    ("how", "also"),
+    [
+        ((LAYERS["L1"], BURN, b""), ""),
+        ((LAYERS["L2"], BURN, b""), "zygote"),
+        ((LAYERS["L3"], BURN, b""), ""),
+        (((), WANTS_TO_STAY, b""), ""),
+        (((), WANTS_TO_STAY, HALF_A_REQUEST), ""),
+    ],
+)
+def test_children_that_are_stopped_end_with_a_host_that_is_killed(how: Any, also: str) -> None:
+    script = STOPS.replace("{how}", repr(how))
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as host:
+        assert host.stdout is not None
+        pids = {int(pid) for pid in host.stdout.readline().split()}
+        zygotes = [process.pid for process in psutil.Process(host.pid).children()] if also else []
+        for pid in (*zygotes, host.pid):
+            os.kill(pid, signal.SIGKILL)
+    assert len(pids) >= 2 and gone(pids)
 
 
 def test_a_forgotten_sandbox_is_closed(processes: Any) -> None:

@@ -139,6 +139,7 @@ class Sandbox:
                     outcome = await run_pair(zygote, job, slot, Slot(self._running, sharer, held=False))
                 finally:
                     slot.close()
+                    self._retire()
                 if outcome.status != "infrastructure":
                     break
         return outcome
@@ -181,6 +182,7 @@ class Sandbox:
                     ending = await child.run(job)
                 finally:
                     slot.close()
+                    self._retire()
                 if ending.status != "infrastructure" or ending.error is not None or child.made_calls:
                     break
         return _outcome(ending, job["source"], job["mode"])
@@ -237,19 +239,28 @@ class Sandbox:
     def _usable(self, all_modules: bool) -> ZygoteProcess | None:
         return next((z for z in self._zygotes if z.all_modules == all_modules and not self._spent(z)), None)
 
+    def _retire(self) -> None:
+        """Close, beside the event loop, the zygotes that are spent and whose last child has ended."""
+        if self._loop is not None and any(self._spent(z) and not z.active for z in self._zygotes):
+            self._loop.run_in_executor(None, self._close_spent)
+
+    def _close_spent(self) -> None:
+        with self._lock:
+            for zygote in [z for z in self._zygotes if self._spent(z) and not z.active]:
+                self._zygotes.remove(zygote)
+                zygote.close()
+
     def _spent(self, zygote: ZygoteProcess) -> bool:
         return zygote.lost or zygote.spawned >= self._config.recycle_after
 
     def _zygote(self, all_modules: bool) -> ZygoteProcess:
-        """Return a usable zygote, starting one if needed; closes old ones that have no children left."""
+        """Return a usable zygote, starting one if needed."""
         if self._closed:
             raise SandboxUnavailable("the sandbox was closed; make a new one")
         found = self._usable(all_modules)
         if found is not None:
             return found
-        for old in [z for z in self._zygotes if z.lost or (self._spent(z) and not z.active)]:
-            old.close()
-            self._zygotes.remove(old)
+        self._zygotes[:] = [z for z in self._zygotes if not z.lost]
         if self._report is None:
             # Packages that were chosen are loaded at once: a mistake shows at the start.
             self._zygotes.append(self._start(all_modules=self._config.packages != SandboxConfig.packages))

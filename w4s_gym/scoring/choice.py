@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import deque
 
+from w4s_gym.benchmark import never_blocks
 from w4s_gym.scoring.text import last_boxed, tail
 
 _DECORATION = r"[\s*_`$\"'(\[{]{0,12}(?:\\(?:text|textbf|mathrm|mathbf|boxed)\{[\s(]{0,3}){0,3}"
@@ -67,11 +68,13 @@ def published_letter(answer: str) -> str | None:
     return None
 
 
+@never_blocks
 def score_choice(gold: str, answer: str) -> float:
     """Return 1.0 if the answer settles on the letter `gold`, else 0.0."""
     return float(extract_letter(answer) == gold)
 
 
+@never_blocks
 def score_choice_as_published(gold: str, answer: str) -> float:
     """Return 1.0 if MMLU-Pro's own script would read the letter `gold`, else 0.0."""
     return float(published_letter(answer) == gold)

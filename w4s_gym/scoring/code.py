@@ -7,7 +7,7 @@ import asyncio
 import re
 import warnings
 
-from w4s_gym.benchmark import Item, RunTests
+from w4s_gym.benchmark import Item, RunTests, never_blocks
 from w4s_gym.errors import SandboxUnavailable
 from w4s_gym.sandbox.inside import fences
 from w4s_gym.sandbox.inside.thoughts import without_leading_thoughts
@@ -66,6 +66,7 @@ def public_job(item: Item, answer: str) -> TestJob:
     return _job(item, answer, "\n".join(item.public_tests) + "\n")
 
 
+@never_blocks
 async def grade_code(item: Item, answer: str, run_tests: RunTests) -> float:
     """Return 1.0 if the program in `answer` passes the hidden tests of `item`, else 0.0.
 

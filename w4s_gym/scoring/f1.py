@@ -8,6 +8,7 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 
+from w4s_gym.benchmark import never_blocks
 from w4s_gym.sandbox.inside.thoughts import without_thoughts
 from w4s_gym.scoring.text import LONGEST_TAIL
 
@@ -22,6 +23,7 @@ def normalize_answer(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
+@never_blocks
 def score_hotpotqa(gold: str, answer: str) -> float:
     """Return HotpotQA's answer F1. The answers yes, no and noanswer have to be equal to count at all."""
     expected, given = normalize_answer(gold), normalize_answer(without_thoughts(answer[:LONGEST_TAIL]))
@@ -35,11 +37,13 @@ def score_hotpotqa(gold: str, answer: str) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
+@never_blocks
 def exact_match_hotpotqa(gold: str, answer: str) -> float:
     """Return 1.0 if both are equal after normalisation."""
     return float(normalize_answer(gold) == normalize_answer(without_thoughts(answer[:LONGEST_TAIL])))
 
 
+@never_blocks
 def score_drop(gold: Sequence[str], answer: str) -> float:
     """Return DROP's F1: the best over the annotators' answers.
 
@@ -53,6 +57,7 @@ def score_drop(gold: Sequence[str], answer: str) -> float:
     return round(max((_drop_f1(reading, spans) for reading in _readings(gold)), default=0.0), 2)
 
 
+@never_blocks
 def exact_match_drop(gold: Sequence[str], answer: str) -> float:
     """Return 1.0 if the normalised spans are the same, in any order, as those of one annotator."""
     given = sorted(normalize_span(span) for span in answer_spans(answer))

@@ -10,9 +10,8 @@ import asyncio
 import importlib.util
 import os
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
 
-from w4s_gym.benchmark import Item, RunTests
+from w4s_gym.benchmark import Item, RunTests, never_blocks
 from w4s_gym.errors import ConfigError
 from w4s_gym.scoring.text import last_boxed, marked_answer, tail
 from w4s_gym.scoring.worker import Workers
@@ -27,8 +26,7 @@ _WALL_SECONDS = 60.0
 """Wall clock of one comparison, for a machine that is very busy."""
 
 _REMEMBERED = 10_000
-_COUNT = max(2, os.cpu_count() or 1)
-_workers = Workers("math_worker.py", _COUNT)
+_workers = Workers("math_worker.py", max(2, os.cpu_count() or 1))
 _too_hard: OrderedDict[str, None] = OrderedDict()
 """Answers that used up their time against the gold answer and against 0 too, so whatever they are compared with."""
 
@@ -63,20 +61,10 @@ def score_math(gold: str, answer: str) -> float:
     return float(equal is True)
 
 
-def _make_threads() -> None:
-    """Make the threads that wait for workers: of their own, so that hard answers keep nothing else waiting."""
-    global _threads
-    _threads = ThreadPoolExecutor(_COUNT, thread_name_prefix="w4s-math")
-
-
-_threads: ThreadPoolExecutor
-_make_threads()
-os.register_at_fork(after_in_child=_make_threads)
-
-
+@never_blocks
 async def grade_math(item: Item, answer: str, run_tests: RunTests) -> float:
     """Grade with `score_math`, without blocking the event loop."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, score_math, item.gold, answer)
+    return await asyncio.get_running_loop().run_in_executor(_workers.threads, score_math, item.gold, answer)
 
 
 def _compare(gold: str, expression: str) -> bool | None:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from fractions import Fraction
 
+from w4s_gym.benchmark import never_blocks
 from w4s_gym.scoring.text import marked_answers, tail
 
 LONGEST_NUMBER = 400
@@ -118,6 +119,7 @@ def numbers_match(gold: Fraction, answer: Fraction, *, relative: float = 1e-9, a
     return abs(gold - answer) <= Fraction(relative) * abs(gold) + Fraction(absolute)
 
 
+@never_blocks
 def score_number(gold: str | int | float, answer: str, *, relative: float = 1e-9, absolute: float = 0.0) -> float:
     """Return 1.0 if the final number of `answer` equals `gold`, else 0.0.
 
@@ -140,12 +142,14 @@ def score_number(gold: str | int | float, answer: str, *, relative: float = 1e-9
 _PUBLISHED_NUMBER = re.compile(r"[-+]?\d+(?:,\d{3})*(?:\.\d+)?|\d+\.\d+")
 
 
+@never_blocks
 def score_number_as_published(gold: str | int | float, answer: str) -> float:
     """Return 1.0 if the last number of `answer` is within 1e-6 of `gold`: the rule of AFlow's grader of GSM8K."""
     numbers = _PUBLISHED_NUMBER.findall(answer[-_PUBLISHED_TAIL:])
     return float(bool(numbers) and abs(float(numbers[-1].replace(",", "")) - float(gold)) <= 1e-6)
 
 
+@never_blocks
 def score_text_as_published(gold: str, answer: str) -> float:
     """Return 1.0 if `answer` is the text of `gold`, commas and zeros behind a point aside: `score_mgsm` of ADAS.
 
@@ -180,6 +184,7 @@ def _says_unanswerable(part: str) -> bool:
     return _UNANSWERABLE.search(part) is not None and not find_numbers(part)
 
 
+@never_blocks
 def score_number_or_none(gold: str, answer: str) -> float:
     """Score like `score_number`; the gold "None" asks for a reply that says the question has no answer.
 

@@ -11,6 +11,8 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +27,21 @@ class Workers:
     A script writes `ready`, then for every line that it reads one line. It imports nothing of this package.
     """
 
-    def __init__(self, script: str, count: int) -> None:
+    def __init__(self, script: str, count: int, environment: Mapping[str, str] | None = None) -> None:
         """Plan `count` processes.
 
         Args:
             script: file beside this one.
             count: most processes at a time; further callers wait.
+            environment: environment variables of the processes; default: none.
         """
         self.script = Path(__file__).with_name(script)
         self._count = count
+        self._environment = {} if environment is None else dict(environment)
         self._owner = -1
         self._lock = threading.Lock()
         self._idle: queue.LifoQueue[subprocess.Popen[bytes] | None] = queue.LifoQueue()
+        self._threads: ThreadPoolExecutor
         self._finalizer: Any = None
 
     def ask(self, request: Any, seconds: float) -> Any:
@@ -73,8 +78,15 @@ class Workers:
                 self._idle = queue.LifoQueue()
                 for _ in range(self._count):
                     self._idle.put(None)
+                self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="w4s-worker")
                 self._finalizer = weakref.finalize(self, _end_all, self._idle, self._owner)
             return self._idle
+
+    @property
+    def threads(self) -> ThreadPoolExecutor:
+        """Threads to `ask` from, one for each process: of their own, so that slow answers keep nothing else waiting."""
+        self._ready()
+        return self._threads
 
     def _start(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
@@ -82,7 +94,7 @@ class Workers:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={},
+            env=self._environment,
         )
         if _read_line(process, _START_SECONDS) != b"ready":
             _end(process)

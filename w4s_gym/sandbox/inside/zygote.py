@@ -13,7 +13,6 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 from typing import Any
 
@@ -85,7 +84,7 @@ class Zygote:
                 elif fd != self._control.fileno() and self._gate is not None:
                     self._gate.answer(self._threads)
                 elif not self._serve_request():
-                    return self._end()
+                    return self.end()
             self._reap()
             if self._watch.is_due():
                 self._look()
@@ -113,7 +112,7 @@ class Zygote:
         try:
             self._control.sendall(frames.pack(frames.CONTROL, body))
         except OSError:
-            self._end()
+            self.end()
 
     def _serve_request(self) -> bool:
         """Handle one request; False when the host closed the connection."""
@@ -194,8 +193,8 @@ class Zygote:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def _end(self) -> None:
-        """The host is gone: leave nothing behind."""
+    def end(self, code: int = 0) -> None:
+        """Leave, and leave nothing behind: not even a child that is stopped and has not asked yet to die with this."""
         for pid in self._children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -205,7 +204,7 @@ class Zygote:
                 os.waitpid(-1, 0)
             except ChildProcessError:
                 break
-        os._exit(0)
+        os._exit(code)
 
 
 def _own_children() -> set[int]:
@@ -222,8 +221,10 @@ def main() -> None:
     os.umask(0o077)
     control = socket.socket(fileno=os.dup(0))
     _, options = frames.read_frame(control.fileno())
+    zygote = Zygote(control, options)
     try:
-        Zygote(control, options).run()
+        zygote.run()
     except BaseException as error:
-        control.sendall(frames.pack(frames.CONTROL, {"failed": f"{type(error).__name__}: {error}"}))
-        sys.exit(1)
+        with contextlib.suppress(OSError):  # the host is gone
+            control.sendall(frames.pack(frames.CONTROL, {"failed": f"{type(error).__name__}: {error}"}))
+        zygote.end(1)
