@@ -7,6 +7,7 @@ from typing import Any
 from w4s_gym.algos.policies.base import Policy
 from w4s_gym.errors import ConfigError
 from w4s_gym.options import from_fields
+from w4s_gym.paths import user_path
 
 __all__ = ["make_policy"]
 
@@ -18,7 +19,8 @@ def make_policy(spec: str, **options: Any) -> Policy:
         spec: `tiny` (the embedded meta-agent, built on first use), `hf:<name or folder>` (a causal language model of
             transformers), `hf:<known name or GGUF file>` (the de-quantised weights of a file, see `w4s_gym.models`),
             `openai:<model>` or `local:<model>` (frozen, behind an endpoint).
-        **options: fields of `HFConfig` or, for the last two, of `OpenAIConfig`.
+        **options: fields of `HFConfig` or, for the last two, of `OpenAIConfig`. A folder that a trained policy was
+            saved in brings its own, and with them the prompt style; those that are given here hold.
 
     Raises:
         ConfigError: unknown scheme or option, or the model cannot be loaded.
@@ -37,8 +39,10 @@ def make_policy(spec: str, **options: Any) -> Policy:
         if scheme == "hf" and name:
             from w4s_gym.algos.policies.hf import HFConfig
             from w4s_gym.algos.policies.samplers import make_hf_policy
+            from w4s_gym.algos.policies.settings import read_settings
 
-            return make_hf_policy(name, spec, from_fields(HFConfig(), options, f"policy {spec}"))
+            _, own = read_settings(user_path(name)) or (False, {})
+            return make_hf_policy(name, spec, from_fields(HFConfig(), {**own, **options}, f"policy {spec}"))
         if scheme in ("openai", "local") and name:
             from w4s_gym.algos.policies.endpoint import OpenAIConfig, OpenAIPolicy
 

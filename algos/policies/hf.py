@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from w4s_gym.algos.codec import PLAIN_CHAT_TEMPLATE, Codec, end_of_turn
 from w4s_gym.algos.policies.base import Sample
 from w4s_gym.algos.policies.devices import pick_device, pick_dtype
 from w4s_gym.algos.policies.reply_form import STOP, ReplyForm, check_form, completed, first_words
+from w4s_gym.algos.policies.settings import read_settings, write_settings
 from w4s_gym.algos.policies.weights import (
     ADAPTER_CONFIG,
     base_of,
@@ -41,6 +42,8 @@ from w4s_gym.messages import Message
 from w4s_gym.paths import user_path
 from w4s_gym.prompts import PromptStyle
 
+_OF_THE_MACHINE = ("dtype", "device", "sampler", "rows_per_pass")
+"""Options that say nothing about what is written."""
 _STATE_SPACE = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
 _BEHIND_KERNELS = ["conv1d", "out_proj"]
 """Layers whose weights the kernels of state-space models read past any adapter, so that peft refuses them."""
@@ -126,6 +129,9 @@ class HFPolicy:
         self.device = torch.device(pick_device(self.config.device))
         dtype = pick_dtype(self.config.dtype, self.device)
         place = str(user_path(source)) if str(source).startswith("~") else str(source)
+        settings = read_settings(place)
+        if settings is not None:
+            self.tiny = settings[0]
         adapters = Path(place) if (Path(place) / ADAPTER_CONFIG).exists() else None
         base_place = base_of(adapters) if adapters else place
         try:
@@ -180,13 +186,15 @@ class HFPolicy:
         return [[samples[i * m + j] for j in range(m)] for i in range(len(prompts))]
 
     def save(self, folder: Path) -> None:
-        """Write weights (only the adapters of a LoRA policy) and tokenizer."""
+        """Write weights (only the adapters of a LoRA policy), tokenizer, and how it samples."""
         folder.mkdir(parents=True, exist_ok=True)
         with quiet_bars():
             self.model.save_pretrained(folder)
         if self.config.lora_rank:
             write_base(folder, self.name, self._base_hash)
         self.tokenizer.save_pretrained(folder)
+        options = {name: value for name, value in asdict(self.config).items() if name not in _OF_THE_MACHINE}
+        write_settings(folder, self.tiny, options)
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote into this policy; the optimizer may keep pointing at the same parameters.

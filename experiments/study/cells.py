@@ -15,12 +15,13 @@ from typing import Any, Self
 
 from w4s_gym.algos.base import Algorithm
 from w4s_gym.algos.policies.base import Policy
+from w4s_gym.algos.policies.settings import trained_folder
 from w4s_gym.errors import ConfigError
 from w4s_gym.options import refuse_unknown
 from w4s_gym.study import environment
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.design import design, longest
-from w4s_gym.study.designers import DESIGNERS, Designer, Setup, find_designer
+from w4s_gym.study.designers import DESIGNERS, TRAINED, Designer, Setup, find_designer
 from w4s_gym.study.environment import Workspace
 from w4s_gym.study.final_test import FinalTest
 from w4s_gym.study.notices import Notify
@@ -36,7 +37,8 @@ Key = tuple[str, str, int]
 
 def cell_name(variant: str, algo: str, seed: int) -> str:
     """Name of a cell for people."""
-    return "/".join(part for part in (variant, Path(algo).name, str(seed)) if part)
+    designer = algo if algo.startswith(TRAINED) else Path(algo).name
+    return "/".join(part for part in (variant, designer, str(seed)) if part)
 
 
 def cell_folder(run: Path, key: Key) -> Path:
@@ -111,11 +113,12 @@ class Cell:
         refuse_unknown(
             self.config.algo_options, {**DESIGNERS, **dict.fromkeys(self.config.algos)}, "--algo-options", "designers"
         )
-        if self.designer.needs_policy and self.config.policy.partition(":")[0] in ("tiny", "hf"):
+        policy = self.with_policy.policy
+        if self.designer.needs_policy and policy.partition(":")[0] in ("tiny", "hf"):
             lacking = [name for name in ("torch", "transformers") if find_spec(name) is None]
             if lacking:
                 raise ConfigError(
-                    f"{self.algo} needs the meta-agent {self.config.policy}, and that {' and '.join(lacking)}; install "
+                    f"{self.algo} needs the meta-agent {policy}, and that {' and '.join(lacking)}; install "
                     "them with `pip install 'w4s-gym[train]'`, or compare --algos seed random_edits cot_sc"
                 )
         self.designer.check_options(self.config.options_of(self.algo), self.algo)
@@ -167,12 +170,20 @@ class Cell:
         measured = measure(space, meta_agent, trained.best, 1 - TRAINING_SHARE)
         return {**trained.record(), **measured, **_whole(space, trained, start)}
 
+    @property
+    def with_policy(self) -> CompareConfig:
+        """The configuration with the designer's own meta-agent, if it has one."""
+        if not self.designer.policy:
+            return self.config
+        folder = trained_folder(self.designer.policy.removeprefix(TRAINED))
+        return replace(self.config, policy=f"hf:{folder}", policy_options={})
+
     def _make(self, space: Workspace) -> tuple[Policy | None, Algorithm]:
         for left in ("rows.jsonl", "evaluations*.jsonl"):  # by an earlier attempt at this cell, which was interrupted
             for file in space.folder.glob(left):
                 file.unlink()
         space.tell("loading", 0.0)
-        policy = environment.load_policy(self.config) if self.designer.needs_policy else None
+        policy = environment.load_policy(self.with_policy) if self.designer.needs_policy else None
         if policy is not None:
             space.meter.attach(policy)
         options = self.config.options_of(self.algo)

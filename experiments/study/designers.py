@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from w4s_gym.algos.base import Algorithm
@@ -66,6 +67,8 @@ class Designer:
     """Designers that it is compared with, paired over items."""
     settings: str = ""
     """`module:Class` of its settings in `w4s_gym.algos`; empty for those that take no options, or check their own."""
+    policy: str = ""
+    """Its meta-agent, where that is not the one of the comparison: it brings its own options, too."""
     published_label: str = ""
     """Name in the tables of the publication, where it is another one."""
 
@@ -170,9 +173,24 @@ DESIGNERS: dict[str, Designer] = {
 """Name on the command line -> designer, in the order of the tables."""
 
 
+TRAINED = "trained:"
+"""`trained:<folder>` is a meta-agent that was trained before, as it is: it plays on without learning."""
+
+
+def _trained(name: str) -> Designer:
+    folder = Path(name.removeprefix(TRAINED))
+    kept = [part for part in folder.parts if part not in ("state", "policy", "cells", "runs", "/", "..")]
+    label = f"trained {'/'.join(kept[-2:]) or folder}"
+    return replace(
+        DESIGNERS["untrained"], label=label, baseline=False, policy=name, against=("untrained", "sft", "rlao", "grpo")
+    )
+
+
 @cache
 def find_designer(name: str) -> Designer:
     """Return the designer of this name, or the one that `file.py:ClassName` describes; the file is run once.
+
+    `trained:<folder>` is a meta-agent that an earlier run trained.
 
     The constructor of the user's class is given what it names: `policy`, `candidates`, `run`, `seed`,
     `tokens_per_item`, and the options of its own. An argument `config` whose default is a dataclass takes the options
@@ -183,10 +201,14 @@ def find_designer(name: str) -> Designer:
     """
     if name in DESIGNERS:
         return DESIGNERS[name]
+    if name.startswith(TRAINED):
+        return _trained(name)
     if not is_plugin(name):
         known = ", ".join(DESIGNERS)
         hint = near(name, DESIGNERS)
-        raise ConfigError(f"expected designers among {known}, or `file.py:ClassName`; got {name!r}{hint}")
+        raise ConfigError(
+            f"expected designers among {known}, `trained:<folder>` or `file.py:ClassName`; got {name!r}{hint}"
+        )
     found = _algorithm_class(name)
     parameters = inspect.signature(found).parameters
     facts = [name for name in ("policy", "candidates", "run", "seed", "tokens_per_item") if name in parameters]

@@ -219,7 +219,7 @@ def _prepare_policies(cells: Sequence[Cell], output: Console) -> None:
     from w4s_gym.algos import make_policy
 
     loaded: list[tuple[str, dict[str, Any]]] = []
-    for config in (cell.config for cell in cells if cell.designer.needs_policy):
+    for config in (cell.with_policy for cell in cells if cell.designer.needs_policy):
         if (config.policy, config.policy_options) in loaded:
             continue
         loaded.append((config.policy, config.policy_options))

@@ -13,6 +13,7 @@ from typing import Any
 from w4s_gym.action import parse_action
 from w4s_gym.algos.trajectory import Row, read_rows
 from w4s_gym.study.best_workflow import best_search
+from w4s_gym.study.cells import cell_folder
 from w4s_gym.study.looks import look_of
 from w4s_gym.study.results import CellResult, Results
 from w4s_gym.study.stats import wilson
@@ -102,7 +103,7 @@ class _Page:
         """Every text of every cell, with the number of its parent: the text that the state advanced with before."""
         index = 0
         for cell in self._results.cells:
-            file = self._folder / "cells" / f"{Path(cell.algo).name}-{cell.seed}".replace(":", "-") / "rows.jsonl"
+            file = cell_folder(self._folder, ("", cell.algo, cell.seed)) / "rows.jsonl"
             taken: dict[tuple[int, int], tuple[int, float | None, int | None]] = {}
             for row in self._texts_of(file):
                 shown = self._row(row, cell, index)

@@ -103,3 +103,40 @@ def test_cot_sc_matches_the_tokens_of_rlao_or_else_of_the_best_that_was_found(fi
     done["", "grpo", 0] = done["other", "rlao", 0] = done["", "rlao", 1] = found(99.0, 1.0)  # no part of this cell
     assert Cell(config, "cot_sc", 0).after(done).tokens_per_item == tokens
     assert Cell(config, "adas", 0).after(done).tokens_per_item is None
+
+
+def test_a_trained_meta_agent_stands_in_a_comparison_with_its_own_settings(tmp_path, monkeypatch, grammar_policy):
+    from w4s_gym import algos
+    from w4s_gym.study import CompareConfig, Comparison
+
+    made = []
+
+    def make(spec, **options):
+        made.append((spec, options))
+        return policy(spec, **options)
+
+    folders = [tmp_path / run / "state" / "policy" for run in ("a", "b")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "policy.json").write_text("{}")
+    policy = algos.make_policy  # replaced by one without a model
+    monkeypatch.setattr(algos, "make_policy", make)
+    specs = [f"trained:{tmp_path / run}" for run in ("a", "b")]
+    config = CompareConfig(
+        algos=("untrained", *specs), policy_options={"temperature": 0.3}, seeds=1, budget=20, validation_size=4,
+        test_size=4, design_episodes=1, workers=0,
+    )  # fmt: skip
+    results = Comparison(config).run(tmp_path / "run", quiet=True)
+    assert made[-3:] == [("tiny", {"temperature": 0.3}), *((f"hf:{folder}", {}) for folder in folders)]
+    assert results.algos == ["untrained", *specs] and results.meta_agents == results.algos
+    assert [results.label(spec) for spec in specs] == [f"trained {tmp_path.name}/{run}" for run in ("a", "b")]
+    assert f"trained {tmp_path.name}/a v untrained" in results.table
+    assert len(list((tmp_path / "run" / "cells").glob("*/rows.jsonl"))) == 3  # a folder each
+
+
+def test_a_folder_that_holds_no_trained_meta_agent_is_refused_before_anything_is_made(tmp_path):
+    from w4s_gym.study import CompareConfig, Comparison
+
+    with pytest.raises(ConfigError, match="folder of a trained meta-agent"):
+        Comparison(CompareConfig(algos=(f"trained:{tmp_path}",))).run(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
