@@ -30,7 +30,7 @@ from w4s_gym.parts import Parts
 from w4s_gym.prompts import feedback_message, observation, opening_messages
 from w4s_gym.racing import Race, Saving
 from w4s_gym.render import render_episode
-from w4s_gym.results import Candidate, Evaluation
+from w4s_gym.results import Candidate, Evaluation, ItemResult
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.snapshot import Snapshot, made_for
 from w4s_gym.spaces import UnicodeText
@@ -534,6 +534,25 @@ class WorkflowDesignEnv(gym.Env[str, str]):
     async def aevaluate_workflows(self, sources: Sequence[str], draw: int | None = None) -> list[Evaluation]:
         """`evaluate_workflows`, awaited."""
         return await self._measure(sources, "validation", draw)
+
+    def evaluate_items(self, source: str, places: Sequence[int], draw: int | None = None) -> list[ItemResult]:
+        """Measure a workflow on some of the items that failures may be shown from; no action, no reward.
+
+        Args:
+            source: Python source that defines `solver`.
+            places: positions in `split.feedback` or, without such items, in `split.validation`.
+            draw: which draw of the executor's randomness; the episode's if None.
+
+        Raises:
+            ExecutorUnavailable: too few of the items could be measured.
+            BudgetExceeded: a cap of the run was reached.
+        """
+        return finish(self.aevaluate_items(source, places, draw))
+
+    async def aevaluate_items(self, source: str, places: Sequence[int], draw: int | None = None) -> list[ItemResult]:
+        """`evaluate_items`, awaited."""
+        await in_thread(self._open)
+        return await on_shared_loop(self._trials.measurer.measure_some(source, places, self._on_draw(draw)))
 
     def evaluate_test(self, source: str, draw: int | None = None) -> Evaluation:
         """Measure a workflow on the test items: the only door to the test split. Use it once, at the end.

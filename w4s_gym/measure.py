@@ -132,6 +132,31 @@ class Measurer:
             results.append(result)
         return results
 
+    async def measure_some(self, source: str, places: Sequence[int], episode: Episode) -> list[ItemResult]:
+        """Measure a workflow on some of the items that failures may be shown from.
+
+        Args:
+            source: Python source that defines `solver`.
+            places: positions among the feedback items or, without those, among the validation items.
+            episode: draw and account; of a workflow that was measured on all of them, the results are charged to it
+                as cached calls.
+
+        Raises:
+            ExecutorUnavailable: too few of the items could be measured.
+            BudgetExceeded: a cap of the run was reached.
+        """
+        part: Part = "feedback" if self._split.feedback else "validation"
+        whole = self.kept.results.get((digest(source), episode.draw, part))
+        if whole is not None:
+            results = [whole.items[place] for place in places]
+            charge_again(episode.ledger, sum((result.usage for result in results), Usage()))
+            return results
+        items = self._split.feedback or self._split.validation
+        evaluation = await self._evaluator.evaluate(source, [items[place] for place in places], episode)
+        view = evaluation_view(evaluation)
+        self._record("evaluation", part=f"some {part}", draw=episode.draw, workflow=source, **view)
+        return list(evaluation.items)
+
     async def try_workflow(
         self, source: str, self_test: bool, episode: Episode, race: Race | None = None, must_ask: bool = False
     ) -> Trial:

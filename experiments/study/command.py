@@ -18,7 +18,7 @@ from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.cost import check_cap, plan
 from w4s_gym.study.kinds import COMPARISONS, expect_study
 from w4s_gym.study.resuming import resumed
-from w4s_gym.study.runner import check, create_folder, extend_folder, missing, run_study, track_again
+from w4s_gym.study.runner import check, create_folder, extend_folder, installed, missing, run_study, track_again
 
 C = TypeVar("C", bound=CompareConfig)
 
@@ -52,7 +52,7 @@ class Study(Generic[C]):
             if config.resume:
                 folder = self._open(config.run_dir or self._latest_run(config))
                 config = resumed(folder.config, config)
-            cells = self.cells(config)
+            cells = installed(self.cells(config))
             facts = check(cells)
             rest = missing(folder, cells) if folder else cells
             if config.plan or self.announce:

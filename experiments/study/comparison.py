@@ -16,7 +16,7 @@ from w4s_gym.study.cost import check_cap
 from w4s_gym.study.report import ComparisonReport
 from w4s_gym.study.results import Results
 from w4s_gym.study.resuming import resumed
-from w4s_gym.study.runner import check, create_folder, extend_folder, missing, run_study
+from w4s_gym.study.runner import check, create_folder, extend_folder, installed, missing, run_study
 
 
 class ComparisonResults(Results):
@@ -79,19 +79,20 @@ class Comparison:
             ConfigError: a value that cannot be used, a folder of another run, or no cell that finished.
             KeyboardInterrupt: Ctrl-C; finished cells are kept, and the next call goes on.
         """
-        path = user_path(folder)
+        path, output = user_path(folder), Console(quiet=True, markup=False) if quiet else console
         run: RunFolder | None
         if (path / "config.json").exists():
             run = RunFolder.open(path)
             self.config = resumed(run.config, replace(self.config, given=frozenset(self.config.measured)))
         else:
             run = None
-        facts = check(self.cells)
-        check_cap(missing(run, self.cells) if run else self.cells, self.config.max_dollars, len(self.cells))
+        cells = installed(self.cells, output)
+        facts = check(cells)
+        check_cap(missing(run, cells) if run else cells, self.config.max_dollars, len(cells))
         if run is None:
             run = create_folder(path, self.config, facts)
         extend_folder(run, self.config)
-        run_study(run, self.cells, self.config, Console(quiet=True, markup=False) if quiet else console)
+        run_study(run, cells, self.config, output)
         return self.read(path)
 
     @staticmethod

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,15 @@ class Designer:
     """`module:Class` of its settings in `w4s_gym.algos`; empty for those that take no options, or check their own."""
     policy: str = ""
     """Its meta-agent, where that is not the one of the comparison: it brings its own options, too."""
+    package: str = ""
+    """The package that it is part of, and the extra of the same name; a study without it skips the designer."""
     published_label: str = ""
     """Name in the tables of the publication, where it is another one."""
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether the package that it is part of is there."""
+        return not self.package or find_spec(self.package) is not None
 
     def check_options(self, options: Mapping[str, Any], name: str) -> None:
         """Refuse options that it does not know.
@@ -125,6 +133,12 @@ def _aflow(setup: Setup) -> Algorithm:
     return AFlow(setup.meta_agent, from_fields(AFlowConfig(), setup.options, "aflow"), setup.run)
 
 
+def _gepa(setup: Setup) -> Algorithm:
+    from w4s_gym.algos.gepa import GEPA, GEPAConfig
+
+    return GEPA(setup.meta_agent, from_fields(GEPAConfig(), setup.options, "gepa"), setup.run)
+
+
 def _seed(setup: Setup) -> Algorithm:
     from w4s_gym.algos.baselines import SeedWorkflows
 
@@ -169,6 +183,7 @@ DESIGNERS: dict[str, Designer] = {
     ),
     "random_edits": Designer("random edits", _random_edits, needs_policy=False, settings="baselines:RandomEditsConfig"),
     "direct": Designer("asked directly", _direct, needs_policy=False, measures=1),
+    "gepa": Designer("GEPA", _gepa, settings="gepa:GEPAConfig", package="gepa"),
 }  # fmt: skip
 """Name on the command line -> designer, in the order of the tables."""
 

@@ -110,7 +110,7 @@ class Front:
                 str(point.measurements),
             )
         table.notes.append(
-            f"Of the {len(self.tested)} workflows that were tested, those that no other one beats in both figures; "
+            f"Of the workflows that were tested ({len(self.tested)}), those that no other one beats in both figures; "
             "view.html shows their code. Chosen among many by their test accuracy, they promise too much: to use one, "
             "measure it again. Intervals: Wilson, over the items."
         )

@@ -32,6 +32,7 @@ _KNOWN = {
     "adas": Look("#d55e00", "circle", ""),
     "aflow": Look("#009e73", "square", ""),
     "cot_sc": Look("#56b4e9", "cross", "6 3"),
+    "gepa": Look("#882255", "triangle", "6 3"),
     "random_edits": Look("#5e3c99", "diamond", "2 2"),
 }
 

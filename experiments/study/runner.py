@@ -18,6 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from w4s_gym.benchmark import Item
+from w4s_gym.errors import ConfigError
 from w4s_gym.journal import Journal, RunFolder
 from w4s_gym.registration import find_env
 from w4s_gym.study.board import Board, console
@@ -40,6 +41,26 @@ class Facts:
     """Level of the sandbox."""
     data: dict[str, Any]
     """Environment -> number and hash of its items."""
+
+
+def installed(cells: Sequence[Cell], output: Console = console) -> list[Cell]:
+    """Return the cells whose designers are installed, and say which are skipped.
+
+    Raises:
+        ConfigError: none is left.
+    """
+    found = [cell for cell in cells if cell.designer.is_installed]
+    lacking = {cell.designer.label: cell.designer.package for cell in cells if not cell.designer.is_installed}
+    told = [
+        f"{label} is skipped: it needs the package {package}; install it with `pip install 'w4s-gym[{package}]'` and "
+        "go on with --resume"
+        for label, package in lacking.items()
+    ]
+    if told and not found:
+        raise ConfigError(f"expected at least one designer that is installed. {'. '.join(told)}")
+    for sentence in told:
+        output.print(sentence, style="yellow", highlight=False, soft_wrap=True)
+    return found
 
 
 def check(cells: Sequence[Cell]) -> Facts:

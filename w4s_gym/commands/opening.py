@@ -39,7 +39,7 @@ def open_environment(env: str, executor: str, options: Mapping[str, Any]) -> Wor
     """
     if "executor" in options:
         raise ConfigError("expected the executor in --executor; it stands in --env-options")
-    one = {} if "executors" in options else {"executor": executor}
+    one: dict[str, Any] = {} if "executors" in options else {"executor": executor}
     made = gym.make(find_env(env), disable_env_checker=True, **one, **options).unwrapped
     assert isinstance(made, WorkflowDesignEnv)
     return made
