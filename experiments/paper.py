@@ -29,7 +29,7 @@ from transfer import transfer_fronts, transfer_plot, transfer_table
 from w4s_gym.command_line import parse
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
-from w4s_gym.study.cells import Cell, TransferCell, comparison_cells
+from w4s_gym.study.cells import Cell, comparison_cells
 from w4s_gym.study.command import Study
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.designers import find_designer
@@ -40,6 +40,7 @@ from w4s_gym.study.report import write_study
 from w4s_gym.study.results import CellResult, Results
 from w4s_gym.study.stats import HierarchicalBootstrap
 from w4s_gym.study.table import Number, Table
+from w4s_gym.study.transfer_cell import TransferCell
 
 MAIN_BENCHMARKS = (
     "W4S-HumanEval-v0",

@@ -19,7 +19,6 @@ import tyro
 
 from w4s_gym.command_line import parse
 from w4s_gym.journal import RunFolder
-from w4s_gym.study.cells import TransferCell
 from w4s_gym.study.command import Study
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.formats import percent, percent_interval, points
@@ -29,6 +28,7 @@ from w4s_gym.study.report import write_study
 from w4s_gym.study.results import CellResult, Results
 from w4s_gym.study.stats import HierarchicalBootstrap
 from w4s_gym.study.table import Number, Table
+from w4s_gym.study.transfer_cell import TransferCell
 
 
 @dataclass(frozen=True)

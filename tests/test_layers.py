@@ -23,7 +23,7 @@ FLOORS = (
     {"env"},
     {"parts", "snapshot"},
     {"config", "candidates"},
-    {"measure"},
+    {"measure", "room"},
     {"evaluation"},
     {"remembered"},
     {"agent"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -31,6 +32,7 @@ from w4s_gym.prompts import feedback_message, observation, opening_messages
 from w4s_gym.racing import Race, Saving
 from w4s_gym.render import render_episode
 from w4s_gym.results import Candidate, Evaluation, ItemResult
+from w4s_gym.room import NoRoomWarning, no_room
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.snapshot import Snapshot, made_for
 from w4s_gym.spaces import UnicodeText
@@ -76,7 +78,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         Args:
             benchmark: name of a registered benchmark, set by the environment id.
             executor: `sim:<profile>`, `openai:<model>` or `local:<model>`, plain text, so that the environment's spec
-                can be pickled; or an `Executor` of your own, which you close yourself. Default: `sim:gpt-4o-mini`,
+                can be pickled; or an `Executor` of your own, which you close yourself. Default: `sim:gpt-3.5-turbo`,
                 unless the option `executors` names several.
             render_mode: `ansi` or `human`.
             **options: fields of `EnvConfig`, and the benchmark's own options, for instance `language="de"`.
@@ -229,6 +231,9 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         measured = await self.aevaluate_workflows([s.source for s in seeds])
         self.seed_evaluations = {s.name: e for s, e in zip(seeds, measured, strict=True)}
         costs = [self.cost(evaluation) for evaluation in measured]
+        full = "" if any(costs) else no_room(self.seed_evaluations, self.executor.simulated)
+        if full:
+            warnings.warn(full, NoRoomWarning, stacklevel=2)
         start = max(range(len(seeds)), key=lambda i: (measured[i].accuracy - costs[i], -i))
         self._shown = set()
         cases = await self._failure_cases(seeds[start].source, measured[start])

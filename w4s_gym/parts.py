@@ -23,7 +23,7 @@ from w4s_gym.remembered import Remembered, remembered
 from w4s_gym.sandbox import Sandbox
 from w4s_gym.splits import Split, make_split
 
-DEFAULT_EXECUTOR = "sim:gpt-4o-mini"
+DEFAULT_EXECUTOR = "sim:gpt-3.5-turbo"
 _OPENED = ("executor", "sandbox", "evaluator", "_journal")
 
 

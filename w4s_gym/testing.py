@@ -38,7 +38,7 @@ def reference_answer(item: Item) -> str:
 
 
 def check_benchmark(
-    name: str, *, options: dict[str, Any] | None = None, executor: str = "sim:gpt-4o-mini", sample: int = 12
+    name: str, *, options: dict[str, Any] | None = None, executor: str = "sim:gpt-3.5-turbo", sample: int = 12
 ) -> None:
     """Check that a registered benchmark behaves as the environment needs it to.
 

@@ -7,6 +7,7 @@ result). Its result is plain JSON data; wall-clock times stand apart from the re
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
@@ -18,13 +19,14 @@ from w4s_gym.algos.policies.base import Policy
 from w4s_gym.algos.policies.settings import trained_folder
 from w4s_gym.errors import ConfigError
 from w4s_gym.options import refuse_unknown
+from w4s_gym.room import NoRoomWarning
 from w4s_gym.study import environment
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.design import design, longest
 from w4s_gym.study.designers import DESIGNERS, TRAINED, Designer, Setup, find_designer
 from w4s_gym.study.environment import Workspace
 from w4s_gym.study.final_test import FinalTest
-from w4s_gym.study.notices import Notify
+from w4s_gym.study.notices import Notify, Teller
 from w4s_gym.study.training import Found, Trained, train
 
 TRAINING_SHARE = 0.6
@@ -155,20 +157,42 @@ class Cell:
             notify: told what is being done.
 
         Returns:
-            `curve`, `training`, `racing`, `measured`, `written`, `search`, `design` for meta-agents, `workflows`,
-            `usage`, `seconds`.
+            `curve`, `training`, `racing`, `measured`, `written`, what was found, `usage`, `seconds`.
         """
         start = time.monotonic()
-        space = Workspace(self.config, self.seed, self.folder(run), run / "replies", notify)
-        policy, algorithm = self._make(space)
+        with Teller(notify) as teller, warnings.catch_warnings():
+            warnings.simplefilter("ignore", NoRoomWarning)  # the report says it
+            space = Workspace(self.config, self.seed, self.folder(run), run / "replies", teller)
+            policy, algorithm = self._make(space)
+            trained, found = self._work(space, policy, algorithm)
+            total = time.monotonic() - start
+            return {
+                **trained.record(),
+                **found,
+                "usage": asdict(teller.usage),
+                # Apart from everything that must be the same in every run.
+                "seconds": {
+                    "search": trained.seconds,
+                    "learning": trained.learning_seconds,
+                    "meta_agent": space.meter.written.seconds,
+                    "evaluation": total - trained.seconds,
+                    "all": total,
+                },
+            }
+
+    def _work(self, space: Workspace, policy: Policy | None, algorithm: Algorithm) -> tuple[Trained, dict[str, Any]]:
+        """Train or search, then measure and test.
+
+        Returns:
+            What training left, and `search`, `design` for meta-agents, and `workflows`.
+        """
         env = space.environment(policy, self.config.turns, TRAINING_SHARE, racing=self.config.racing)
         try:
             trained = train(space, algorithm, [env], self.config.budget)
         finally:
             env.close()
         meta_agent = policy if self.designer.meta_agent else None
-        measured = measure(space, meta_agent, trained.best, 1 - TRAINING_SHARE)
-        return {**trained.record(), **measured, **_whole(space, trained, start)}
+        return trained, measure(space, meta_agent, trained.best, 1 - TRAINING_SHARE)
 
     @property
     def with_policy(self) -> CompareConfig:
@@ -190,72 +214,6 @@ class Cell:
         run = f"{self.algo}/{self.seed}"
         setup = Setup(policy, self.config.candidates, run, self.seed, self.tokens_per_item, options)
         return policy, self.designer.make(setup)
-
-
-@dataclass(frozen=True)
-class TransferCell(Cell):
-    """A meta-agent that is trained on some benchmarks in turn, then designs for others that it has never seen."""
-
-    trained_on: tuple[str, ...] = ()
-    """Environments that the meta-agent is trained on, instead of that of `config`."""
-    targets: tuple[str, ...] = ()
-    """Environments that it then designs for."""
-
-    @property
-    def configs(self) -> tuple[CompareConfig, ...]:
-        """One configuration for each benchmark that the cell runs on."""
-        return tuple(replace(self.config, env=name) for name in dict.fromkeys((*self.trained_on, *self.targets)))
-
-    @property
-    def designs_for(self) -> tuple[CompareConfig, ...]:
-        """One configuration for each benchmark that is designed for and tested."""
-        return tuple(replace(self.config, env=name) for name in self.targets)
-
-    @property
-    def parts(self) -> tuple[Part, ...]:
-        """The environments that it opens; a meta-agent that does not learn need not spend anything on training."""
-        trained = [
-            Part(replace(self.config, env=name), TRAINING_SHARE / len(self.trained_on), True)
-            for name in (self.trained_on if self.designer.trains else ())
-        ]
-        tested = [Part(config, (1 - TRAINING_SHARE) / len(self.targets), False) for config in self.designs_for]
-        return *trained, *tested
-
-    def check(self) -> None:
-        """Check what can be known before anything is run.
-
-        Raises:
-            ConfigError: the designer is no meta-agent, or cannot be trained.
-        """
-        super().check()
-        if not self.designer.meta_agent:
-            raise ConfigError(f"expected a meta-agent, which can design for unseen benchmarks; got {self.algo!r}")
-
-    def run(self, run: Path, notify: Notify) -> dict[str, Any]:
-        """Train on some benchmarks, design for others.
-
-        Returns:
-            `curve`, `training`, `racing`, `measured`, `written`, `targets` (environment id -> `design` and
-            `workflows`), `usage`, `seconds`.
-        """
-        start = time.monotonic()
-        space = Workspace(self.config, self.seed, self.folder(run), run / "replies", notify)
-        policy, algorithm = self._make(space)
-        # A meta-agent that does not learn need not spend anything on the training benchmarks.
-        budget = self.config.budget if self.designer.trains else 0
-        share = TRAINING_SHARE / len(self.trained_on)
-        envs = [
-            space.on(name).environment(policy, self.config.turns, share, racing=self.config.racing)
-            for name in self.trained_on
-        ]
-        try:
-            trained = train(space, algorithm, envs, budget)
-        finally:
-            for env in envs:
-                env.close()
-        share = (1 - TRAINING_SHARE) / len(self.targets)
-        measured = {name: measure(space.on(name), policy, None, share) for name in self.targets}
-        return {**trained.record(), "targets": measured, **_whole(space, trained, start)}
 
 
 def measure(space: Workspace, meta_agent: Policy | None, found: Found | None, share: float) -> dict[str, Any]:
@@ -281,21 +239,6 @@ def measure(space: Workspace, meta_agent: Policy | None, found: Found | None, sh
         return {**result, "workflows": final.workflows}
     finally:
         env.close()
-
-
-def _whole(space: Workspace, trained: Trained, start: float) -> dict[str, Any]:
-    """What all executor calls of a cell cost, and its wall-clock seconds, which differ from run to run."""
-    total = time.monotonic() - start
-    return {
-        "usage": asdict(space.usage),
-        "seconds": {
-            "search": trained.seconds,
-            "learning": trained.learning_seconds,
-            "meta_agent": space.meter.written.seconds,
-            "evaluation": total - trained.seconds,
-            "all": total,
-        },
-    }
 
 
 def comparison_cells(config: CompareConfig, variant: str = "") -> list[Cell]:

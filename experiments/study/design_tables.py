@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 
 from w4s_gym.racing import Saving
+from w4s_gym.room import ROOM
 from w4s_gym.study.formats import percent, percent_interval, plain, usage_cells
 from w4s_gym.study.results import Results
 from w4s_gym.study.stats import HierarchicalBootstrap
@@ -48,6 +49,12 @@ def design_table(results: Results, boot: HierarchicalBootstrap) -> Table | None:
         "of single proposals, 0 for one that does not run. Runs: share that runs, after repairs. Right: what "
         "training cost (executor calls, tokens, dollars, seconds of executor latency), mean over seeds."
     )
+    start = _start(results)
+    if start is not None and start >= ROOM:
+        table.notes.append(
+            f"The workflow that everybody starts from already scores {100 * start:.1f}% on validation{results.mark}: "
+            "there is hardly anything to gain, and hardly any reward to learn from."
+        )
     idle = [text for algo in results.algos if (text := _without_updates(results, algo))]
     if idle:
         table.notes.append(f"No update of the weights was made by {'; '.join(idle)}: nothing was learned there.")
@@ -55,6 +62,12 @@ def design_table(results: Results, boot: HierarchicalBootstrap) -> Table | None:
     if saving.candidates:
         table.notes.append(f"While training, {saving.text()}.")
     return table
+
+
+def _start(results: Results) -> float | None:
+    """Mean validation accuracy of the workflow that designs start from."""
+    found = [cell.result["design"]["start"]["validation"] for cell in results.cells if "design" in cell.result]
+    return float(np.mean(found)) if found else None
 
 
 def _without_updates(results: Results, algo: str) -> str:

@@ -11,12 +11,10 @@ import gymnasium as gym
 import w4s_gym  # noqa: F401  (registers the environments)
 from w4s_gym.algos.policies.base import Policy
 from w4s_gym.env import WorkflowDesignEnv
-from w4s_gym.ledger import Ledger
 from w4s_gym.registration import find_env
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.meter import Meter
-from w4s_gym.study.notices import Notice, Notify
-from w4s_gym.usage import Usage
+from w4s_gym.study.notices import Teller
 
 
 @dataclass(frozen=True)
@@ -29,22 +27,15 @@ class Workspace:
     """Gets the trajectories and the algorithm's final state."""
     replies: Path
     """Gets the replies of an executor that costs something, of all cells of the run."""
-    notify: Notify
-    ledgers: list[Ledger] = field(default_factory=list)
-    """Of the environments that were opened so far."""
+    teller: Teller
     evaluations: str = "evaluations.jsonl"
     """File in `folder` that gets the result of every item of every evaluation."""
     meter: Meter = field(default_factory=Meter)
     """Counts what the meta-agent writes."""
 
     def tell(self, what: str, share: float, point: Mapping[str, float] | None = None) -> None:
-        """Say what is being done, how much of the cell is done, and what it has cost; see `Notice`."""
-        self.notify(Notice(what, min(1.0, share), self.usage, point))
-
-    @property
-    def usage(self) -> Usage:
-        """What all executor calls of the cell have cost so far."""
-        return sum((ledger.usage for ledger in self.ledgers), Usage())
+        """Say what is being done; see `Teller`."""
+        self.teller.tell(what, share, point)
 
     def on(self, env: str) -> Workspace:
         """The same on another benchmark."""
@@ -60,7 +51,7 @@ class Workspace:
         given = {"journal": str(self.folder / self.evaluations), **self.config.env_options}
         config = replace(self.config, env_options=given)
         env = make_environment(config, style, max_turns, share=share, racing=racing, replies=self.replies)
-        self.ledgers.append(env.ledger)
+        self.teller.ledgers.append(env.ledger)
         return env
 
 
@@ -98,7 +89,10 @@ def make_environment(
 
 
 def load_policy(config: CompareConfig) -> Policy:
-    """Make the meta-agent; its arithmetic is done by one thread, so that results do not depend on the machine's load.
+    """Make the meta-agent.
+
+    Its arithmetic is done by one thread, so that results do not depend on the machine's load, and its libraries draw no
+    bars of their own (of loading and writing weights) into what is shown of the study.
 
     Raises:
         ConfigError: there is no such policy.
@@ -107,6 +101,8 @@ def load_policy(config: CompareConfig) -> Policy:
 
     if not config.policy.startswith("openai:"):
         import torch
+        from transformers.utils import logging
 
         torch.set_num_threads(1)
+        logging.disable_progress_bar()
     return make_policy(config.policy, **config.options_of_policy())

@@ -8,6 +8,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -83,7 +84,9 @@ def run_jobs(jobs: Sequence[Job], workers: int, finished: Finished, progress: Pr
                 idle.append(worker)
                 finished(job, message)
     finally:
-        for worker in [*idle, *(worker for worker, _ in running.values())]:
+        for worker in idle:
+            worker.dismiss()
+        for worker, _ in running.values():
             worker.end()
 
 
@@ -96,6 +99,13 @@ class _Worker:
         self.process = context.Process(target=_serve, args=(theirs,), name="w4s-cell")
         self.process.start()
         theirs.close()
+
+    def dismiss(self) -> None:
+        """Let the process end that has nothing to do: it does so when its pipe is closed."""
+        self.pipe.close()
+        self.process.join(timeout=10)
+        if self.process.is_alive():
+            self.end()
 
     def end(self) -> None:
         """End the process; what it started ends with it."""
@@ -116,12 +126,23 @@ def _serve(pipe: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # One thread a process: the sums of matrix products do not depend on how many processes there are.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+    turn = threading.Lock()
+
+    def send(message: object) -> None:
+        with turn:  # notices come from two threads
+            pipe.send(message)
+
+    def notify(notice: Notice) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # the next `recv` finds out
+            send(notice)
+
     while True:
         try:
             job = pipe.recv()
-            pipe.send(_attempt(job, pipe.send))
+            send(_attempt(job, notify))
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            return  # the parent is gone
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # nothing is left that has to be unwound
+            return  # the parent is gone, or needs this process no more
 
 
 def _end_with_parent() -> None:

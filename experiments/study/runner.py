@@ -74,8 +74,9 @@ def check(cells: Sequence[Cell]) -> Facts:
         find_env(config.env)
     for cell in cells:
         cell.check()
-    for tracker in {config.tracked_by for config in configs} - {None}:
-        check_tracker(tracker)
+    for tracker in dict.fromkeys(config.tracked_by for config in configs):
+        if tracker is not None:
+            check_tracker(tracker)
     found = [_try(config) for config in configs]
     data = {name: value for facts in found for name, value in facts.data.items()}
     return Facts(any(facts.simulated for facts in found), found[0].isolation, data)
@@ -162,7 +163,7 @@ def run_study(folder: RunFolder, cells: Sequence[Cell], config: CompareConfig, o
     with folder.journal() as journal:
         _prepare_policies(rest, output)
         with (
-            Board(len(cells), len(cells) - len(rest), output) as board,
+            Board(len(cells), len(cells) - len(rest), output, simulated=folder.simulated) as board,
             Tracking(folder, config.tracked_by) as tracking,
         ):
             try:

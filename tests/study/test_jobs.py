@@ -72,3 +72,17 @@ def test_ctrl_c_ends_the_processes():
     ((name, pressed),) = started
     assert name == "long"
     assert time.monotonic() - pressed < 30
+
+
+def test_processes_that_have_nothing_to_do_end_by_themselves_and_print_nothing(monkeypatch, capfd):
+    started = []
+
+    class Watched(scheduler._Worker):
+        def __init__(self):
+            super().__init__()
+            started.append(self)
+
+    monkeypatch.setattr(scheduler, "_Worker", Watched)
+    collect([scheduler.Job(f"job {n}", partial(square, n)) for n in range(4)], 2)
+    assert [worker.process.exitcode for worker in started] == [0, 0]
+    assert capfd.readouterr().err == ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import uuid
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -25,6 +26,7 @@ from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import ConfigError
 from w4s_gym.jsonl import mend_end, whole_lines
 from w4s_gym.registration import find_env
+from w4s_gym.room import NoRoomWarning, no_room
 from w4s_gym.study.designers import Setup, find_designer
 from w4s_gym.study.track import Card, TrackedRun, TrackerName, check_tracker, chosen_tracker, start_run
 from w4s_gym.study.training import iterate, updates
@@ -152,12 +154,13 @@ def train_online(config: TrainConfig) -> None:
         print(f"going on after iteration {algorithm.progress.iterations}")
     _set_unsaved_aside(config.out, algorithm)
     env = config.make_env(policy)
+    warnings.simplefilter("ignore", NoRoomWarning)  # it is printed
     tracked = _Tracked(config, env.executor.simulated)
     try:
         for number in range(algorithm.progress.iterations, config.iterations):
             iteration = iterate(algorithm, env, config.seed, number, config.out / "rows.jsonl")
-            if number == 0:
-                _warn_without_room(env)
+            if number == 0 and (full := no_room(env.seed_evaluations, env.executor.simulated)):
+                print(f"warning: {full}", flush=True)
             figures = {"best": iteration.batch.best_accuracy, **iteration.figures}
             record = {
                 "iteration": number,
@@ -204,19 +207,3 @@ def _set_unsaved_aside(out: Path, algorithm: BestOfM) -> None:
     for file, lost in ((out / "rows.jsonl", lost_row), (out / "curve.jsonl", lost_point)):
         mend_end(file, unbroken=True)
         checkpoint.set_aside(file, lost)
-
-
-ROOM = 0.95
-"""Validation accuracy of a seed workflow from which on rewards can hardly teach anything."""
-
-
-def _warn_without_room(env: WorkflowDesignEnv) -> None:
-    """Warn when the seed workflows leave nothing to gain: all rewards are 0 then, and nothing is learned."""
-    name, best = max(env.seed_evaluations.items(), key=lambda pair: pair[1].accuracy)
-    if best.accuracy >= ROOM:
-        print(
-            f"warning: the seed workflow {name} already scores {best.accuracy:.3f}{_mark(env)}; hardly any reward "
-            "can be earned. "
-            "Choose a weaker --executor, a harder --env, or --env-options '{\"seed_workflows\": [...]}'",
-            flush=True,
-        )
