@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from collections.abc import Mapping
+from typing import Any, cast
 
 from w4s_gym.algos.policies.base import Policy
 from w4s_gym.errors import ConfigError
-from w4s_gym.options import from_fields
+from w4s_gym.options import from_fields, near, refuse_unknown
 from w4s_gym.paths import user_path
+from w4s_gym.plugins import announced, is_plugin, load_announced, load_plugin
 
 __all__ = ["make_policy"]
+
+BUILT_IN = ("tiny", "hf", "openai", "local")
+"""Schemes of policies that have a meaning of their own."""
 
 
 def make_policy(spec: str, **options: Any) -> Policy:
@@ -18,8 +24,10 @@ def make_policy(spec: str, **options: Any) -> Policy:
     Args:
         spec: `tiny` (the embedded meta-agent, built on first use), `hf:<name or folder>` (a causal language model of
             transformers), `hf:<known name or GGUF file>` (the de-quantised weights of a file, see `w4s_gym.models`),
-            `openai:<model>` or `local:<model>` (frozen, behind an endpoint).
-        **options: fields of `HFConfig` or, for the last two, of `OpenAIConfig`. A folder that a trained policy was
+            `openai:<model>` or `local:<model>` (frozen, behind an endpoint), or a policy of yours: `file.py:Class`,
+            or `<scheme>:<rest>` of an entry point of the group `w4s_gym.policies`.
+        **options: fields of `HFConfig` or, for endpoints, of `OpenAIConfig`; those of yours are called as
+            `Class(**options)` and `entry_point(rest, **options)`. A folder that a trained policy was
             saved in brings its own, and with them the prompt style; those that are given here hold.
 
     Raises:
@@ -31,6 +39,10 @@ def make_policy(spec: str, **options: Any) -> Policy:
         w4s_gym.errors.ConfigError: expected a policy `tiny`, ... got 'tinny'
     """
     scheme, _, name = spec.partition(":")
+    if is_plugin(spec):
+        return _own(spec, load_plugin(spec, "a policy"), (), options)
+    if scheme not in BUILT_IN and scheme in announced("policies"):
+        return _own(spec, load_announced("policies", scheme), (name,), options)
     try:
         if spec == "tiny":
             from w4s_gym.algos.policies.tiny.policy import SAMPLING, TinyPolicy
@@ -52,6 +64,26 @@ def make_policy(spec: str, **options: Any) -> Policy:
         raise ConfigError(
             f"policy {spec} needs the package {error.name}; install the extra: pip install 'w4s-gym[{extra}]'"
         ) from error
+    known = (*BUILT_IN, *announced("policies"))
     raise ConfigError(
-        f"expected a policy `tiny`, `hf:<name or folder>`, `openai:<model>` or `local:<model>`; got {spec!r}"
+        f"expected a policy `tiny`, `hf:<name or folder>`, `openai:<model>`, `local:<model>` or `file.py:Class`; "
+        f"got {spec!r}{near(scheme, known)}"
     )
+
+
+def _own(spec: str, factory: Any, arguments: tuple[str, ...], options: Mapping[str, Any]) -> Policy:
+    """Make a policy of the user's.
+
+    Raises:
+        ConfigError: nothing that can be called, unknown options, or no policy.
+    """
+    if not callable(factory):
+        raise ConfigError(f"expected {spec} to be a class or function that makes a policy; got {factory!r:.80}")
+    parameters = list(inspect.signature(factory).parameters.values())[len(arguments) :]
+    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+        refuse_unknown(options, [p.name for p in parameters], f"policy {spec}", "options")
+    made = factory(*arguments, **options)
+    lacks = [name for name in ("name", "prompt_style", "sample") if not hasattr(made, name)]
+    if lacks:
+        raise ConfigError(f"expected {spec} to be a Policy; it has no {', '.join(lacks)}")
+    return cast(Policy, made)

@@ -14,6 +14,7 @@ from typing import Any
 from w4s_gym.command_line import parse
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
+from w4s_gym.options import near
 from w4s_gym.study.cells import Cell, comparison_cells
 from w4s_gym.study.command import Study
 from w4s_gym.study.config import CompareConfig
@@ -73,7 +74,7 @@ def variant_config(config: AblationConfig, name: str) -> CompareConfig:
         ConfigError: there is no such setting.
     """
     if name not in ABLATIONS:
-        raise ConfigError(f"expected settings among {', '.join(ABLATIONS)}; got {name!r}")
+        raise ConfigError(f"expected settings among {', '.join(ABLATIONS)}; got {name!r}{near(name, ABLATIONS)}")
     changes = dict(ABLATIONS[name])
     for key in ("policy_options", "env_options", "algo_options"):
         if key in changes:

@@ -156,12 +156,7 @@ class RunFolder:
         path = user_path(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
-                what = "another run" if (path / "config.json").exists() else "other files"
-                raise ConfigError(
-                    f"expected a new or empty run folder; got {path}, which holds {what}. "
-                    "Choose another folder, or resume the run that is there."
-                )
+            cls.expect_new(path)
             facts = {
                 "format": FORMAT,
                 "id": uuid.uuid4().hex,
@@ -180,6 +175,22 @@ class RunFolder:
                 f"expected a run folder that can be written; got {path}: {error.strerror or error}. Choose another."
             ) from error
         return cls(path, config, facts)
+
+    @staticmethod
+    def expect_new(path: Path | str) -> None:
+        """Refuse a folder that already holds something; nothing is made.
+
+        Raises:
+            ConfigError: it holds something, or is a file.
+        """
+        path = user_path(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            run = (path / "config.json").exists()
+            what = "holds another run" if run else "holds other files" if path.is_dir() else "is a file"
+            raise ConfigError(
+                f"expected a new or empty run folder; got {path}, which {what}. "
+                "Choose another folder, or resume the run that is there."
+            )
 
     @classmethod
     def open(cls, path: Path | str) -> RunFolder:

@@ -1,13 +1,19 @@
-"""Objects that a text names, `file.py:Name`: every process that is given the text finds the object itself."""
+"""Objects of other people's: named by a text, `file.py:Name`, or announced by an installed package's entry points.
+
+Every process that is given the text finds the object itself. Groups of entry points: `w4s_gym.benchmarks`,
+`w4s_gym.executors`, `w4s_gym.algorithms`, `w4s_gym.policies`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
 import sys
+from collections.abc import Mapping
 from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from w4s_gym.errors import ConfigError
 from w4s_gym.options import refuse_unknown
@@ -56,3 +62,33 @@ def _run(path: Path) -> dict[str, Any]:
         del sys.modules[name]
         raise ConfigError(f"{path} does not run: {type(error).__name__}: {error}") from error
     return vars(module)
+
+
+Group = Literal["benchmarks", "executors", "algorithms", "policies"]
+
+
+@cache
+def announced(group: Group) -> Mapping[str, EntryPoint]:
+    """Return what installed packages announce: name -> entry point, none of which is loaded.
+
+    Args:
+        group: last part of the name of the group of entry points, `w4s_gym.<group>`.
+    """
+    return {point.name: point for point in sorted(entry_points(group=f"w4s_gym.{group}"), key=lambda p: p.name)}
+
+
+def load_announced(group: Group, name: str) -> Any:
+    """Load what a package announces by a name.
+
+    Raises:
+        ConfigError: it cannot be loaded; the message names the package.
+    """
+    point = announced(group)[name]
+    try:
+        return point.load()
+    except Exception as error:  # whatever the package does wrong
+        package = f" of the package {point.dist.name}" if point.dist else ""
+        raise ConfigError(
+            f"the entry point {name!r} in w4s_gym.{group}{package} cannot be loaded: {point.value}: "
+            f"{type(error).__name__}: {error}"
+        ) from error

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import gymnasium as gym
 
-from w4s_gym.benchmark import benchmark_names, get_benchmark
+from w4s_gym.benchmark import Benchmark, benchmark_names, get_benchmark, register_benchmark
 from w4s_gym.errors import ConfigError
 from w4s_gym.options import near
-from w4s_gym.plugins import is_plugin
+from w4s_gym.plugins import announced, is_plugin, load_announced
 
 ENTRY_POINT = "w4s_gym.env:WorkflowDesignEnv"
 VECTOR_ENTRY_POINT = "w4s_gym.vector:VectorWorkflowDesignEnv"
@@ -21,10 +22,26 @@ def env_id(benchmark: str) -> str:
 
 
 def register_environments() -> None:
-    """Register an id for every benchmark that has none yet; call it after registering a benchmark of your own."""
+    """Register an id for every benchmark that has none yet; call it after registering a benchmark of your own.
+
+    Benchmarks that installed packages announce are among them; none is loaded before it is used.
+    """
+    for name in announced("benchmarks"):
+        if name not in benchmark_names():  # nobody replaces a benchmark that is known
+            register_benchmark(name, partial(_announced_benchmark, name))
     for name in benchmark_names():
         if env_id(name) not in gym.registry:
             _register(name, name)
+
+
+def _announced_benchmark(name: str) -> Benchmark:
+    found = load_announced("benchmarks", name)
+    if not isinstance(found, Benchmark) or found.name != name:
+        raise ConfigError(
+            f"expected the entry point {name!r} in w4s_gym.benchmarks to be a Benchmark of that name; "
+            f"got {getattr(found, 'name', found)!r:.80}"
+        )
+    return found
 
 
 def find_env(spec: str) -> str:

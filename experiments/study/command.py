@@ -18,7 +18,16 @@ from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.cost import check_cap, plan
 from w4s_gym.study.kinds import COMPARISONS, expect_study
 from w4s_gym.study.resuming import resumed
-from w4s_gym.study.runner import check, create_folder, extend_folder, installed, missing, run_study, track_again
+from w4s_gym.study.runner import (
+    check,
+    create_folder,
+    extend_folder,
+    installed,
+    missing,
+    prepare_policies,
+    run_study,
+    track_again,
+)
 
 C = TypeVar("C", bound=CompareConfig)
 
@@ -60,7 +69,11 @@ class Study(Generic[C]):
             if config.plan:
                 return 0
             check_cap(rest, config.max_dollars, len(cells))
-            folder = folder or create_folder(config.run_dir or self._new_path(config), config, facts, self.name)
+            if folder is None:
+                path = config.run_dir or self._new_path(config)
+                RunFolder.expect_new(path)
+            prepare_policies(rest)
+            folder = folder or create_folder(path, config, facts, self.name)
             where = f"--resume --run-dir {folder.path}"
             extend_folder(folder, config)
             console.print(f"Run folder: {folder.path}", highlight=False)

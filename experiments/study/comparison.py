@@ -16,7 +16,7 @@ from w4s_gym.study.cost import check_cap
 from w4s_gym.study.report import ComparisonReport
 from w4s_gym.study.results import Results
 from w4s_gym.study.resuming import resumed
-from w4s_gym.study.runner import check, create_folder, extend_folder, installed, missing, run_study
+from w4s_gym.study.runner import check, create_folder, extend_folder, installed, missing, prepare_policies, run_study
 
 
 class ComparisonResults(Results):
@@ -88,7 +88,9 @@ class Comparison:
             run = None
         cells = installed(self.cells, output)
         facts = check(cells)
-        check_cap(missing(run, cells) if run else cells, self.config.max_dollars, len(cells))
+        rest = missing(run, cells) if run else cells
+        check_cap(rest, self.config.max_dollars, len(cells))
+        prepare_policies(rest, output)
         if run is None:
             run = create_folder(path, self.config, facts)
         extend_folder(run, self.config)

@@ -31,8 +31,8 @@ class CompareConfig:
     policy: str = "tiny"
     """The meta-agent: `tiny`, `hf:<name or folder>` or `openai:<model>` (cannot be trained)."""
     algos: tuple[str, ...] = ("untrained", "seed", "sft", "rlao", "grpo")
-    """Designers: untrained, seed, sft, rlao, grpo, adas, aflow, gepa, cot_sc, random_edits, direct, `trained:<folder>` (a
-    meta-agent that an earlier run trained), or `file.py:ClassName`."""
+    """Designers: untrained, seed, sft, rlao, grpo, adas, aflow, gepa, cot_sc, random_edits, direct,
+    `trained:<folder>` (a meta-agent that an earlier run trained), `file.py:ClassName`, or what a package announces."""
     seeds: int = 3
     """Number of seeds of every designer."""
     budget: int = 4_000

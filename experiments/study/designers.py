@@ -16,7 +16,7 @@ from w4s_gym.algos.best_of_m import BestOfM
 from w4s_gym.algos.policies.base import Policy
 from w4s_gym.errors import ConfigError
 from w4s_gym.options import from_fields, near, refuse_unknown
-from w4s_gym.plugins import is_plugin, load_plugin
+from w4s_gym.plugins import announced, is_plugin, load_announced, load_plugin
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ class Designer:
     """Its meta-agent, where that is not the one of the comparison: it brings its own options, too."""
     package: str = ""
     """The package that it is part of, and the extra of the same name; a study without it skips the designer."""
+    check: Callable[[Mapping[str, Any]], object] | None = None
+    """Refuses options that a user's algorithm does not take."""
     published_label: str = ""
     """Name in the tables of the publication, where it is another one."""
 
@@ -89,7 +91,9 @@ class Designer:
         if self.settings:
             module, _, kind = self.settings.partition(":")
             from_fields(getattr(import_module(f"w4s_gym.algos.{module}"), kind)(), options, f"--algo-options {name}")
-        elif name in DESIGNERS and options:
+        elif self.check is not None:
+            self.check(options)
+        elif options:
             raise ConfigError(f"{name} takes no options; got {', '.join(options)}")
 
 
@@ -203,7 +207,7 @@ def _trained(name: str) -> Designer:
 
 @cache
 def find_designer(name: str) -> Designer:
-    """Return the designer of this name, or the one that `file.py:ClassName` describes; the file is run once.
+    """Return the designer of this name, or the one that `file.py:ClassName` or an entry point describes.
 
     `trained:<folder>` is a meta-agent that an earlier run trained.
 
@@ -218,30 +222,38 @@ def find_designer(name: str) -> Designer:
         return DESIGNERS[name]
     if name.startswith(TRAINED):
         return _trained(name)
-    if not is_plugin(name):
-        known = ", ".join(DESIGNERS)
-        hint = near(name, DESIGNERS)
+    if not is_plugin(name) and name not in announced("algorithms"):
+        known = (*DESIGNERS, *announced("algorithms"))
         raise ConfigError(
-            f"expected designers among {known}, `trained:<folder>` or `file.py:ClassName`; got {name!r}{hint}"
+            f"expected designers among {', '.join(known)}, `trained:<folder>` or `file.py:ClassName`; "
+            f"got {name!r}{near(name, known)}"
         )
+    return _own(name)
+
+
+def _own(name: str) -> Designer:
     found = _algorithm_class(name)
     parameters = inspect.signature(found).parameters
     facts = [name for name in ("policy", "candidates", "run", "seed", "tokens_per_item") if name in parameters]
     config = parameters["config"].default if "config" in parameters else None
 
-    def make(setup: Setup) -> Algorithm:
-        given = {name: getattr(setup, name) for name in facts}
+    def check(options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options as arguments of the constructor."""
         if is_dataclass(config) and not isinstance(config, type):
-            return found(**given, config=from_fields(config, setup.options, "algo_options"))
+            return {"config": from_fields(config, options, f"--algo-options {name}")}
         if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-            refuse_unknown(setup.options, parameters, name, "options")
-        return found(**{**given, **setup.options})
+            refuse_unknown(options, parameters, f"--algo-options {name}", "options")
+        return dict(options)
 
-    return Designer(found.name, make, needs_policy="policy" in facts)
+    def make(setup: Setup) -> Algorithm:
+        return found(**{**{name: getattr(setup, name) for name in facts}, **check(setup.options)})
+
+    return Designer(found.name, make, needs_policy="policy" in facts, check=check)
 
 
 def _algorithm_class(spec: str) -> type[Any]:
-    found = load_plugin(spec, "a subclass of Algorithm")
+    plugin = is_plugin(spec)
+    found = load_plugin(spec, "a subclass of Algorithm") if plugin else load_announced("algorithms", spec)
     if not (inspect.isclass(found) and issubclass(found, Algorithm)):
         raise ConfigError(f"expected {spec} to be a subclass of Algorithm; got {found!r:.80}")
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import gymnasium as gym
@@ -99,7 +100,8 @@ def load_policy(config: CompareConfig) -> Policy:
     """
     from w4s_gym.algos import make_policy
 
-    if not config.policy.startswith("openai:"):
+    scheme = config.policy.partition(":")[0]
+    if scheme not in ("openai", "local") and find_spec("torch") and find_spec("transformers"):
         import torch
         from transformers.utils import logging
 

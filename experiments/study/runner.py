@@ -161,7 +161,6 @@ def run_study(folder: RunFolder, cells: Sequence[Cell], config: CompareConfig, o
     }
     rest = [cell for cell in cells if cell.key not in done]
     with folder.journal() as journal:
-        _prepare_policies(rest, output)
         with (
             Board(len(cells), len(cells) - len(rest), output, simulated=folder.simulated) as board,
             Tracking(folder, config.tracked_by) as tracking,
@@ -236,8 +235,12 @@ def track_again(folder: RunFolder, cells: Sequence[Cell], tracker: TrackerName) 
     return tracking.places
 
 
-def _prepare_policies(cells: Sequence[Cell], output: Console) -> None:
-    """Load every meta-agent once: a tiny one is built and cached before several processes ask for it."""
+def prepare_policies(cells: Sequence[Cell], output: Console = console) -> None:
+    """Load every meta-agent once: a tiny one is built and cached before several processes ask for it.
+
+    Raises:
+        ConfigError: one cannot be loaded.
+    """
     from w4s_gym.algos import make_policy
 
     loaded: list[tuple[str, dict[str, Any]]] = []

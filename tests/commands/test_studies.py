@@ -155,3 +155,38 @@ def test_show_prints_a_training_says_simulated_and_passes_over_a_torn_line(call,
     with pytest.warns(UserWarning, match="last line"):
         code, out, _ = call("show", tmp_path)
     assert code == 0 and "(simulated)" in out and "0.250" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--executor", "sim:gpt-4o-min"), "did you mean 'gpt-4o-mini'"),
+        (("--executor", "locl:qwen"), "did you mean 'local'"),
+        (("--policy", "tinny", "--algos", "untrained"), "did you mean 'tiny'"),
+        (("--policy", "hf:no/such/model", "--algos", "untrained"), "no/such/model"),
+        (("--env-options", '{"foo": 1}'), "unknown 'foo'"),
+        (("--env-options", '{"validation_size": -3}'), "at least 1; got -3"),
+    ],
+)
+def test_more_bad_options_are_refused_before_a_folder_is_made(call, tmp_path, arguments, message):
+    code, out, err = call("compare", *SMALL, "--run-dir", tmp_path / "run", *arguments)
+    assert code != 0 and message in " ".join((out + err).split())
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--env", "W4S-GSMSymbolik-v0"), "did you mean 'W4S-GSMSymbolic-v0'"),
+        (("--algo", "rla"), "rlao"),
+        (("--algo-options", '{"tauu": 1}'), "did you mean 'tau'"),
+        (("--env-options", '{"foo": 1}'), "unknown 'foo'"),
+        (("--executor", "sim:gpt-4o-min"), "did you mean 'gpt-4o-mini'"),
+        (("--tracker", "trackio"), "expected --track"),
+    ],
+)
+def test_train_refuses_bad_options_before_it_loads_or_makes_anything(call, tmp_path, arguments, message, monkeypatch):
+    monkeypatch.setattr("w4s_gym.commands.train.make_policy", lambda *_, **__: pytest.fail("loaded"))
+    code, out, err = call("train", "--out", tmp_path / "run", *arguments)
+    assert code != 0 and message in " ".join((out + err).split())
+    assert not (tmp_path / "run").exists()

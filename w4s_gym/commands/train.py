@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import gymnasium as gym
 
@@ -22,6 +22,7 @@ from w4s_gym.algos.best_of_m import BestOfM
 from w4s_gym.algos.policies.base import Policy
 from w4s_gym.algos.trajectory import Row, read_rows
 from w4s_gym.command_line import Options
+from w4s_gym.commands.opening import open_environment
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import ConfigError
 from w4s_gym.jsonl import mend_end, whole_lines
@@ -68,14 +69,30 @@ class TrainConfig:
 
     def run(self) -> int:
         """Train on rows if there are some, else play and learn."""
-        tracker = chosen_tracker(self.track, self.tracker)
-        if tracker is not None:
-            check_tracker(tracker)
+        self.check()
         if self.rows:
             train_offline(self)
         else:
             train_online(self)
         return 0
+
+    def check(self) -> None:
+        """Check what can be known before anything is loaded or made.
+
+        Raises:
+            ConfigError: an option cannot be used; the message names near ones.
+        """
+        tracker = chosen_tracker(self.track, self.tracker)
+        if tracker is not None:
+            check_tracker(tracker)
+        find_designer(self.algo).check_options(self._algo_options(), self.algo)
+        if not self.rows:
+            options = {key: value for key, value in self.env_options.items() if key != "executor"}
+            executor = self.env_options.get("executor", self.executor)
+            open_environment(self.env, executor, options).close()
+
+    def _algo_options(self) -> dict[str, Any]:
+        return {**earlier_options.algorithm_options(self.algo, self.policy_options), **self.algo_options}
 
     def make_policy(self) -> Policy:
         """Make the meta-agent."""
@@ -83,8 +100,8 @@ class TrainConfig:
 
     def make_algorithm(self, policy: Policy) -> BestOfM:
         """Make the algorithm that trains `policy`."""
-        options = {**earlier_options.algorithm_options(self.algo, self.policy_options), **self.algo_options}
-        setup = Setup(policy, self.candidates, f"{self.algo}/{self.seed}", self.seed, options=options)
+        name = f"{self.algo}/{self.seed}"
+        setup = Setup(policy, self.candidates, name, self.seed, options=self._algo_options())
         algorithm = find_designer(self.algo).make(setup)
         assert isinstance(algorithm, BestOfM)
         return algorithm

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from w4s_gym.errors import ConfigError, UnknownExecutor
 from w4s_gym.executors.base import ChatReply, ChatRequest, Completion, Executor
 from w4s_gym.executors.own import BUILT_IN, check_own, is_own, make_own, register_executor, registered_schemes
-from w4s_gym.options import from_fields, refuse_unknown
+from w4s_gym.options import from_fields, near, refuse_unknown
 
 if TYPE_CHECKING:
     from w4s_gym.executors.batching import Endpoint
@@ -92,6 +92,7 @@ def check_executor(spec: str, config: Mapping[str, Any] | None = None) -> None:
         raise UnknownExecutor(
             f"expected 'sim:<profile>', 'openai:<model>', 'local:<name or gguf file>',{more} "
             f"'record:<file>@<executor>', 'replay:<file>' or 'file.py:Class'; got {spec!r}"
+            f"{near(scheme, (*BUILT_IN, *registered_schemes()))}"
         )
     if scheme == "record":
         check_executor(rest.partition("@")[2], config)

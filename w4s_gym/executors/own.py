@@ -1,4 +1,7 @@
-"""Executors of users: a class in a file, `file.py:Class`, or what is registered for a scheme, `<scheme>:<rest>`."""
+"""Executors of users: a class in a file, `file.py:Class`, or what stands for a scheme, `<scheme>:<rest>`.
+
+A scheme is made known by `register_executor`, or by an entry point of the group `w4s_gym.executors`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 from w4s_gym.errors import ConfigError
 from w4s_gym.executors.base import Executor
 from w4s_gym.options import refuse_unknown
-from w4s_gym.plugins import is_plugin, load_plugin
+from w4s_gym.plugins import announced, is_plugin, load_announced, load_plugin
 
 Factory = Callable[..., Executor]
 """Called as `factory(rest, **config)` for `<scheme>:<rest>`; a class of a file as `Class(**config)`."""
@@ -46,13 +49,13 @@ def register_executor(scheme: str, factory: Factory) -> None:
 
 
 def registered_schemes() -> tuple[str, ...]:
-    """Schemes that `register_executor` made known."""
-    return tuple(_REGISTERED)
+    """Schemes that `register_executor` made known, and those that installed packages announce."""
+    return (*_REGISTERED, *(scheme for scheme in announced("executors") if scheme not in BUILT_IN))
 
 
 def is_own(spec: str) -> bool:
     """Whether a spec names an executor of the user's."""
-    return is_plugin(spec) or spec.partition(":")[0] in _REGISTERED
+    return is_plugin(spec) or spec.partition(":")[0] in registered_schemes()
 
 
 def check_own(spec: str, config: Mapping[str, Any]) -> None:
@@ -81,7 +84,7 @@ def make_own(spec: str, config: Mapping[str, Any]) -> Executor:
 def _factory(spec: str) -> tuple[Factory, tuple[str, ...]]:
     if not is_plugin(spec):
         scheme, _, rest = spec.partition(":")
-        return _REGISTERED[scheme], (rest,)
+        return _REGISTERED.get(scheme) or load_announced("executors", scheme), (rest,)
     found = load_plugin(spec, "an executor")
     if not callable(found):
         raise ConfigError(f"expected {spec} to be a class or function that makes an Executor; got {found!r:.80}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from w4s_gym.benchmark import AnswerKind
 from w4s_gym.errors import ConfigError, UnknownExecutor
-from w4s_gym.options import checked, from_fields, refuse_unknown
+from w4s_gym.options import checked, from_fields, near, refuse_unknown
 from w4s_gym.paths import user_path
 
 PROFILE_FOLDER = Path(__file__).parent.parent / "profiles"
@@ -138,6 +138,7 @@ def load_profile(name_or_path: str) -> Profile:
     if not path.is_file():
         raise UnknownExecutor(
             f"expected 'sim:' and one of {', '.join(shipped)} or the path of a profile file; got {name_or_path!r}"
+            f"{near(name_or_path, shipped)}"
         )
     return _load(path, path.stat().st_mtime_ns)
 
