@@ -27,7 +27,7 @@ FLOORS = (
     {"evaluation"},
     {"remembered"},
     {"agent"},
-    {"episode", "prompts"},
+    {"episode", "prompts", "transcript"},
     {"executor_pool"},
     {"ledger", "drawn_requests", "feedback", "guided", "info", "render", "spaces"},
     {"envs", "action"},

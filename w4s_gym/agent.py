@@ -23,6 +23,7 @@ from w4s_gym.sandbox.inside import tools
 from w4s_gym.sandbox.inside.thoughts import only_thoughts
 from w4s_gym.sandbox.types import Charged, Limits, RunEnded, WorkflowCallError
 from w4s_gym.scoring.code import LONGEST_PROGRAM, public_job
+from w4s_gym.transcript import Transcript
 from w4s_gym.usage import Usage
 
 MAX_SAMPLES = 64
@@ -52,6 +53,7 @@ class AgentHost:
         program_limits: Limits,
         benchmark: str = "",
         endpoint_tools: Sequence[str] = (),
+        transcript: int = 0,
     ) -> None:
         """Serve `item`.
 
@@ -63,6 +65,7 @@ class AgentHost:
             program_limits: limits of `execute_code` and of public tests.
             benchmark: name of the item's benchmark, for simulated executors.
             endpoint_tools: types of tools run by the endpoint itself that the workflow may ask for.
+            transcript: most characters of the calls to keep.
         """
         self._item = item
         self._executor = executor
@@ -81,6 +84,8 @@ class AgentHost:
         """The workflow asked for another model, which is ignored and told in the feedback."""
         self.silent = 0
         """Replies that ended at their token limit with nothing in them but thoughts."""
+        self.transcript = Transcript(transcript)
+        """The calls and what was answered."""
         self.failure: ExecutorUnavailable | RunBudgetExceeded | None = None
         """What kept the item from being measured, through no fault of the workflow."""
 
@@ -279,6 +284,7 @@ class AgentHost:
         self._asked[key] += request.n
         try:
             reply = await ask(self._executor, request, self._ledger)
+            self.transcript.add(request, reply)
             self.silent += sum(c.finish_reason == "length" and only_thoughts(c.text) for c in reply.completions)
             return reply
         except BudgetExceeded as error:

@@ -261,6 +261,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
             seed=seed,
             draw=self._episode.draw,
             seeds={a.name: a.accuracy for a in self._state.history},
+            workflow=seeds[start].source,
             isolation=isolation_view(self.sandbox.report()),
         )
         if self.render_mode == "human":

@@ -15,12 +15,13 @@ from w4s_gym.errors import BudgetExceeded, ConfigError, ExecutorUnavailable, San
 from w4s_gym.executor_pool import ExecutorPool
 from w4s_gym.executors.base import Executor
 from w4s_gym.ledger import Caps, Ledger
+from w4s_gym.options import whole_number
 from w4s_gym.quoting import quoted
 from w4s_gym.racing import Race, Spent
 from w4s_gym.remembered import Remembered
 from w4s_gym.results import Evaluation, ItemResult
 from w4s_gym.sandbox import Sandbox
-from w4s_gym.sandbox.types import PROGRAM_LIMITS, ErrorReport, Limits
+from w4s_gym.sandbox.types import PROGRAM_LIMITS, ErrorReport, Limits, RunOutcome
 from w4s_gym.scoring.grading import GraderError, grade_off_loop
 from w4s_gym.shares import Shares, working_for
 from w4s_gym.usage import Usage
@@ -54,9 +55,13 @@ class EvaluationLimits:
     """Most items in flight at once; a candidate gets at most twice what is left for others."""
     endpoint_tools: tuple[str, ...] = ()
     """Types of tools that the endpoint runs itself (`web_search`, ...) and that workflows may ask for."""
+    transcript: int = 0
+    """Most characters of executor calls that are kept of an item that a workflow fails, for the journal and the page of
+    a run; 0 keeps none. Confidential benchmarks keep none."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that cannot be used."""
+        whole_number(self.transcript, 0, "limits.transcript")
         if not 0 <= self.coverage <= 1 or self.probe < 0 or self.deadline_seconds <= 0 or self.in_flight < 1:
             raise ConfigError(
                 "limits: expected 0 <= coverage <= 1, probe >= 0, deadline_seconds > 0 and in_flight >= 1; got "
@@ -141,6 +146,11 @@ class Evaluator:
         """
         with working_for(workflow):
             return await self._evaluate(workflow, items, episode, known, race, deadline or self.deadline())
+
+    @property
+    def confidential(self) -> bool:
+        """Whether texts of items must not be written anywhere."""
+        return self._benchmark.confidential
 
     def deadline(self) -> float:
         """Return the time of the event loop by which a workflow that starts now must be done."""
@@ -265,6 +275,7 @@ class Evaluator:
                 self.limits.program,
                 self._benchmark.name,
                 self.limits.endpoint_tools,
+                0 if self.confidential else self.limits.transcript,
             )
             outcome = await self._sandbox.run_workflow(
                 workflow,
@@ -283,17 +294,19 @@ class Evaluator:
                 return ItemResult(item.id, "infrastructure", 0.0, error=error, usage=own.ledger.usage)
             if outcome.status != "infrastructure":
                 break
-        silent = host.silent
+        result = await self._judge(item, outcome, own.ledger.usage, host.silent)
+        return result if result.score == 1 else replace(result, transcript=host.transcript.text)
+
+    async def _judge(self, item: Item, outcome: RunOutcome, usage: Usage, silent: int) -> ItemResult:
+        """Grade what a run gave."""
         if outcome.status != "ok":
-            return ItemResult(item.id, outcome.status, 0.0, error=outcome.error, usage=own.ledger.usage, silent=silent)
+            return ItemResult(item.id, outcome.status, 0.0, error=outcome.error, usage=usage, silent=silent)
         answer = full_answer(outcome.value)
         if answer is None:
             error = ErrorReport("no_result", 'solver must return a dict whose "answer" is a string or a number')
-            return ItemResult(item.id, "no_result", 0.0, error=error, usage=own.ledger.usage, silent=silent)
+            return ItemResult(item.id, "no_result", 0.0, error=error, usage=usage, silent=silent)
         score, problem = await self._grade(item, answer[:_MAX_ANSWER_CHARS])
-        result = ItemResult(
-            item.id, "ok", 0.0, answer[:_ANSWER_CHARS], usage=own.ledger.usage, grading=problem, silent=silent
-        )
+        result = ItemResult(item.id, "ok", 0.0, answer[:_ANSWER_CHARS], usage=usage, grading=problem, silent=silent)
         return replace(result, status="infrastructure") if score is None else replace(result, score=score)
 
     async def _grade(self, item: Item, answer: str) -> tuple[float | None, str]:

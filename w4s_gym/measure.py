@@ -204,7 +204,7 @@ class Measurer:
             if evaluation.estimate is not None:
                 position = {item.id: i for i, item in enumerate(items)}
                 self.kept.partial[key] = {position[r.item_id]: r for r in evaluation.items}
-                self._record("evaluation", part="validation", draw=draw, workflow=source, **evaluation_view(evaluation))
+                self._write("validation", draw, source, evaluation)
             else:
                 self._keep(source, draw, "validation", evaluation)
             return Trial(evaluation, usage=evaluation.usage)
@@ -254,7 +254,11 @@ class Measurer:
 
     def _keep(self, source: str, draw: int, part: Part, evaluation: Evaluation) -> None:
         self.kept.results[digest(source), draw, part] = evaluation
-        self._record("evaluation", part=part, draw=draw, workflow=source, **evaluation_view(evaluation))
+        self._write(part, draw, source, evaluation)
+
+    def _write(self, part: Part, draw: int, source: str, evaluation: Evaluation) -> None:
+        texts = {} if self._evaluator.confidential else failure_texts(evaluation)
+        self._record("evaluation", part=part, draw=draw, workflow=source, **evaluation_view(evaluation), **texts)
 
 
 def digest(source: str) -> str:
@@ -273,3 +277,16 @@ def evaluation_view(evaluation: Evaluation) -> dict[str, Any]:
         "items": [[r.item_id, r.status, r.score] for r in evaluation.items],
         "grader_failures": {r.item_id: r.grading for r in evaluation.items if r.grading},
     }
+
+
+_TRANSCRIPTS = 3
+"""Failed items of an evaluation whose transcripts the journal keeps."""
+_WHAT_CHARS = 160
+
+
+def failure_texts(evaluation: Evaluation) -> dict[str, Any]:
+    """How items failed, in a few words, and what was asked on the first of them if that was kept, by item."""
+    failed = [r for r in evaluation.items if r.score < 1]
+    told = {r.item_id: (f"answered {r.answer!r}" if r.error is None else r.error.text())[:_WHAT_CHARS] for r in failed}
+    kept = [r for r in failed if r.transcript][:_TRANSCRIPTS]
+    return {"failed": told, **({"transcripts": {r.item_id: r.transcript for r in kept}} if kept else {})}

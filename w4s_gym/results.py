@@ -25,6 +25,8 @@ class ItemResult:
     """What went wrong in the grader, if anything did; the score is then 0."""
     silent: int = 0
     """Replies that ended at their token limit with nothing in them but thoughts."""
+    transcript: str = ""
+    """What was asked and answered, if the item failed and `limits.transcript` has some of it kept."""
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ from typing import Any
 
 from w4s_gym.action import parse_action
 from w4s_gym.algos.trajectory import Row, read_rows
+from w4s_gym.errors import DataCorrupt
 from w4s_gym.study.best_workflow import best_search
 from w4s_gym.study.cells import cell_folder
+from w4s_gym.study.item_results import ItemResults, Start
 from w4s_gym.study.looks import look_of
 from w4s_gym.study.results import CellResult, Results
 from w4s_gym.study.stats import wilson
@@ -70,7 +72,8 @@ class _Page:
     def __init__(self, results: Results, tables: Sequence[Table], folder: Path) -> None:
         self._results, self._tables, self._folder = results, tables, folder
         self._unread: list[str] = []
-        self._texts, self._messages = _Pool(), _Pool()
+        self._texts, self._messages, self._items = _Pool(), _Pool(), _Pool()
+        self._starts: list[dict[str, Any]] = []
 
     def data(self) -> dict[str, Any]:
         results = self._results
@@ -95,25 +98,68 @@ class _Page:
             ],
             "winner": self._winner(rows),
             "rows": rows,
+            "starts": self._starts,
+            "items": self._items.values,
             "messages": self._messages.values,
             "texts": self._texts.values,
         }
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        """Every text of every cell, with the number of its parent: the text that the state advanced with before."""
+        """Every text of every cell, with its parent: the text whose workflow the state held, or else the start."""
         index = 0
         for cell in self._results.cells:
-            file = cell_folder(self._folder, ("", cell.algo, cell.seed)) / "rows.jsonl"
-            taken: dict[tuple[int, int], tuple[int, float | None, int | None]] = {}
-            for row in self._texts_of(file):
+            folder = cell_folder(self._folder, ("", cell.algo, cell.seed))
+            known = self._items_of(folder)
+            starts: dict[Start, int] = {}
+            held: dict[tuple[int, int], dict[str, Any]] = {}
+            for row in self._texts_of(folder / "rows.jsonl"):
+                start = known.start(row)
+                if start is not None and start not in starts:
+                    starts[start] = len(self._starts)
+                    self._starts.append(self._start(start, known))
                 shown = self._row(row, cell, index)
-                parent = taken.get((row.episode, row.turn - 1))
+                source = None if shown["workflow"] is None else self._texts.values[shown["workflow"]]
+                shown |= self._outcome(known.find(source, row.accuracy, start.draw if start else None))
+                parent = held.get((row.episode, row.turn - 1))
                 if parent is not None:
-                    shown["parent"], shown["parent_accuracy"], shown["parent_workflow"] = parent
-                if row.chosen:
-                    taken[row.episode, row.turn] = (index, row.accuracy, shown["workflow"])
+                    shown |= {"parent": parent["index"], "parent_accuracy": parent["accuracy"]}
+                    shown["parent_workflow"] = parent["workflow"]
+                elif start is not None:
+                    shown |= {"start": starts[start], "parent_accuracy": start.accuracy}
+                    shown["parent_workflow"] = self._texts.number(start.workflow)
+                if row.chosen:  # a workflow that did not run leaves the state as it was
+                    now = shown if row.accuracy is not None else parent
+                    if now is not None:
+                        held[row.episode, row.turn] = now
                 yield shown
                 index += 1
+
+    def _items_of(self, folder: Path) -> ItemResults:
+        try:
+            return ItemResults.of_cell(folder)
+        except DataCorrupt as error:
+            self._unread.append(str(error))
+            return ItemResults([])
+
+    def _start(self, start: Start, known: ItemResults) -> dict[str, Any]:
+        found = self._outcome(known.find(start.workflow, start.accuracy, start.draw))
+        return {"accuracy": start.accuracy, "items": found["items"]}
+
+    def _outcome(self, record: dict[str, Any] | None) -> dict[str, Any]:
+        """What failed and how, and the calls of failed items that were kept; None where nobody wrote it down."""
+        if record is None:
+            return {"items": None, "calls": []}
+        told = record.get("failed", {})
+        failed = [
+            [self._items.number(item), status, score, self._texts.number(told.get(item, ""))]
+            for item, status, score in record["items"]
+            if score < 1
+        ]
+        calls = [
+            {"item": self._items.number(item), "text": self._texts.number(text)}
+            for item, text in record.get("transcripts", {}).items()
+        ]
+        return {"items": {"count": len(record["items"]), "failed": failed}, "calls": calls}
 
     def _texts_of(self, file: Path) -> list[Row]:
         """The texts of a cell; the page says which files of earlier versions cannot be read."""
@@ -143,6 +189,7 @@ class _Page:
             "chosen": row.chosen,
             "truncated": row.truncated,
             "parent": None,
+            "start": None,
             "parent_accuracy": None,
             "parent_workflow": None,
             "action": self._texts.number(row.action),

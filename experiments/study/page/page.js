@@ -38,8 +38,18 @@ function header() {
       + `${percent(best.fresh)} on fresh draws, ${percent(best.test)} of the test items${mark}; `
       + `${whole(best.tokens)} executor tokens an item. The best seed workflow: ${percent(best.seed_test)} of the test items.`),
     best.row === null ? element("p", { class: "soft" }, "It is a seed workflow, or no text of the meta-agent holds it.")
-      : element("p", {}, element("button", { onclick: () => open(best.row) }, "Open the text that holds it: prompt, analysis, difference to its parent")),
+      : why(run.rows[best.row]),
     element("details", {}, element("summary", {}, "Its source"), element("pre", {}, best.source)));
+}
+
+// Why it won, in one look: what the meta-agent said, what it changed, and which items that solved.
+function why(row) {
+  return element("div", {},
+    element("p", {}, `Written in episode ${row.episode}, turn ${row.turn + 1}, from a workflow with ${percent(row.parent_accuracy)}. `,
+      element("button", { onclick: () => open(row.index) }, "Open it below: prompt, whole text, failed items")),
+    shown_changes(row),
+    element("p", { class: "soft" }, "What the meta-agent said:"), element("pre", {}, said(row)),
+    change(row, { open: "" }));
 }
 
 // ---- plots
@@ -162,17 +172,37 @@ function shown_difference(before, after) {
   const names = { "+": "added", "-": "removed", " ": "", "=": "soft" };
   return element("pre", {}, ...difference(before, after).map(([sign, line]) => element("span", { class: names[sign] }, `${sign} ${line}\n`)));
 }
+// Which items the workflow solves and its parent does not, and the other way round; null where that was not written down.
+function changed(row) {
+  const before = row.parent !== null ? run.rows[row.parent].items : row.start !== null ? run.starts[row.start].items : null;
+  if (!row.items || !before) return null;
+  const now = new Set(row.items.failed.map(([item]) => item)), then = new Set(before.failed.map(([item]) => item));
+  return { gained: [...then].filter((item) => !now.has(item)), lost: [...now].filter((item) => !then.has(item)) };
+}
+function shown_changes(row) {
+  const found = changed(row);
+  if (found === null) return null;
+  const some = (items) => items.slice(0, 12).map((item) => run.items[item]).join(", ") + (items.length > 12 ? ", ..." : "");
+  return element("p", {}, "Against its parent: ", element("span", { class: "good" }, `${found.gained.length} items solved anew`), found.gained.length ? ` (${some(found.gained)})` : "",
+    ", ", element("span", { class: "bad" }, `${found.lost.length} lost`), found.lost.length ? ` (${some(found.lost)})` : "", ".");
+}
 function items(row) {
-  if (!row.items || !row.items.length) return null;
-  const failed = row.items.filter((item) => item.score < 1);
-  const lines = failed.map((item) => element("tr", {}, element("td", {}, item.id), element("td", {}, item.status), element("td", {}, item.score.toFixed(2)), element("td", { class: "wrap" }, item.what || "")));
-  return element("details", { open: "" }, element("summary", {}, `What failed: ${failed.length} of ${row.items.length} items`),
+  if (!row.items) return null;
+  const { count, failed } = row.items;
+  const lines = failed.map(([item, status, score, what]) => element("tr", {}, element("td", {}, run.items[item]), element("td", {}, status), element("td", {}, score.toFixed(2)), element("td", { class: "wrap" }, run.texts[what])));
+  return element("details", failed.length > 12 ? {} : { open: "" }, element("summary", {}, `What failed: ${failed.length} of ${count} items`),
     element("div", { class: "scroll" }, element("table", {}, element("tbody", {}, ...lines))));
 }
 function transcript(row) {
-  if (!row.calls || !row.calls.length) return null;
-  return element("details", {}, element("summary", {}, "Executor calls of failed items"),
-    ...row.calls.map((call) => element("pre", {}, `item ${call.item}\n\n${call.text}`)));
+  if (!row.calls.length) return null;
+  return element("details", {}, element("summary", {}, `Executor calls of ${row.calls.length} failed items${mark}`),
+    ...row.calls.map((call) => element("pre", {}, `item ${run.items[call.item]}\n\n${run.texts[call.text]}`)));
+}
+// What the meta-agent said before its code.
+const said = (row) => run.texts[row.action].split("```")[0].trim() || "(nothing but code)";
+function change(row, attributes) {
+  if (row.workflow === null || row.parent_workflow === null) return null;
+  return element("details", attributes, element("summary", {}, "Difference to the parent"), shown_difference(run.texts[row.parent_workflow], run.texts[row.workflow]));
 }
 function open(index) {
   open_row = index;
@@ -187,10 +217,9 @@ function open(index) {
     element("h3", {}, facts[0]), element("p", {}, facts.slice(1).join(" · ")),
     element("p", {}, row.parent !== null ? element("button", { onclick: () => open(row.parent) }, `Parent: turn ${run.rows[row.parent].turn + 1}, ${percent(run.rows[row.parent].accuracy)}`)
       : `Parent: the workflow that the episode started from, ${percent(row.parent_accuracy)}`, children.length ? ` · ${children.length} texts followed from it` : ""),
-    ...[items(row), transcript(row)].filter(Boolean),
+    ...[shown_changes(row), items(row), transcript(row)].filter(Boolean),
     element("details", { open: "" }, element("summary", {}, "What the meta-agent wrote"), element("pre", {}, run.texts[row.action])),
-    row.workflow === null || row.parent_workflow === null ? "" : element("details", {}, element("summary", {}, "Difference to the parent"),
-      shown_difference(run.texts[row.parent_workflow], run.texts[row.workflow])),
+    change(row, {}) || "",
     element("details", {}, element("summary", {}, "The prompt it saw"), ...row.messages.map((number) => {
       const [role, text] = run.messages[number];
       return element("div", {}, element("span", { class: "soft" }, role), element("pre", {}, run.texts[text]));
