@@ -1,7 +1,8 @@
 r"""Makes a simulated profile out of a recorded run of a real executor: journal in, profile out.
 
-The journal's records of kind `evaluation` (a workflow's source, and a score per item) are all it needs. The profile is
-fitted on one half of the items; the calibration error is that of the other half.
+The journal's records of kind `evaluation` (a workflow's source, and a score per item) are all it needs; for a
+comparison they are those of all its designers. The profile is fitted on one half of the items; the calibration error
+is that of the other half.
 
     python experiments/simulator/fit.py --journal runs/check_sim/journal.jsonl --benchmark ChainSum \
         --options '{"style": "story", "size": 40}' --name smollm2-135m --out smollm2.json
@@ -32,6 +33,8 @@ from w4s_gym.calibration.recorded import (
     profile_to_dict,
     read_run,
 )
+from w4s_gym.command_line import guarded
+from w4s_gym.errors import ConfigError
 from w4s_gym.executors.simulation.profile import Domain, load_profile
 from w4s_gym.paths import expand_arguments
 from w4s_gym.sandbox import Sandbox
@@ -42,7 +45,7 @@ class Args:
     """Options."""
 
     journal: Path
-    """Journal of the recorded run."""
+    """Journal of the recorded run, or run folder of a comparison."""
     benchmark: str
     """Benchmark of the run."""
     out: Path
@@ -51,6 +54,8 @@ class Args:
     """Options of the benchmark's items in the run, as JSON (what `gym.make` was given)."""
     name: str = "recorded"
     """Name of the profile."""
+    most: int = 60
+    """Most workflows to fit to, the first that were measured."""
     base: str = ""
     """Profile to start from and to keep the other domains of (default: a blank one)."""
 
@@ -59,9 +64,11 @@ def main(args: Args) -> None:
     """Fit, compare on held-out items, write."""
     console = Console(width=120, markup=False)
     benchmark = get_benchmark(args.benchmark)
-    workflows = read_run(args.journal)
+    workflows = read_run(args.journal)[: args.most]
     measured = set().union(*(w.scores for w in workflows))
     items = [item for item in benchmark.load(**json.loads(args.options)) if item.id in measured]
+    if not items:
+        raise ConfigError(f"expected a run on {args.benchmark}; none of its {len(measured)} items is one of that")
     fitted_items, held_out = halves(items)
     profile = load_profile(args.base) if args.base else blank_profile(args.name, f"recorded/{args.name}")
     with Sandbox() as sandbox:
@@ -91,5 +98,12 @@ def main(args: Args) -> None:
     console.print(f"written: {args.out}; use it as executor sim:{args.out}")
 
 
+def run(args: Args) -> int:
+    """Fit; returns the exit code."""
+    main(args)
+    return 0
+
+
 if __name__ == "__main__":
-    main(tyro.cli(Args, args=expand_arguments(sys.argv[1:]), description=__doc__))
+    given = tyro.cli(Args, args=expand_arguments(sys.argv[1:]), description=__doc__)
+    sys.exit(guarded(lambda: run(given)))

@@ -2,10 +2,14 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from w4s_gym.calibration.recorded import read_run
 from w4s_gym.command_line import parse
 from w4s_gym.commands.compare import Compare
 from w4s_gym.errors import ConfigError
@@ -173,3 +177,16 @@ def test_no_cell_asks_again_what_another_has_asked(tmp_path, asking):
     first = next(r["result"] for r in RunFolder.open(tmp_path / "run").records("cell"))
     assert first["training"]["calls"] > 0
     assert all(json.loads(line)[3] >= 0 for line in asked)
+    # What was measured of a real executor can be fitted, from the folder or its journal.
+    recorded = read_run(tmp_path / "run")
+    assert len(recorded) >= 3 and all(len(workflow.scores) == 4 for workflow in recorded)
+    assert read_run(tmp_path / "run" / "journal.jsonl") == recorded
+
+
+def test_a_simulated_comparison_is_not_fitted_again(small):
+    with pytest.raises(ConfigError, match="real executor"):
+        read_run(small)
+    script = Path(__file__).parents[2] / "experiments" / "simulator" / "fit.py"
+    command = [sys.executable, str(script), "--journal", str(small), "--benchmark", "GSMSymbolic", "--out", "x.json"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 2 and run.stderr.startswith("error: expected a run of a real executor")

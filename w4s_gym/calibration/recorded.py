@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from w4s_gym.errors import ConfigError
 from w4s_gym.evaluation import EvaluationLimits, Evaluator
 from w4s_gym.executors.sim import SimulatedExecutor
 from w4s_gym.executors.simulation.profile import Domain, Faults, Latency, Price, Profile
-from w4s_gym.journal import read_journal
+from w4s_gym.journal import RunFolder, read_journal
 from w4s_gym.ledger import Ledger
 from w4s_gym.results import Evaluation
 from w4s_gym.sandbox import Sandbox
@@ -74,20 +74,42 @@ class Comparison:
         return float(stats.spearmanr(self.real, self.simulated).statistic)
 
 
-def read_run(journal: Path) -> list[Recorded]:
-    """Read the workflows of a journal, in the order in which they were first measured.
+def read_run(path: Path) -> list[Recorded]:
+    """Read the workflows of a recorded run, in the order in which they were first measured.
+
+    Args:
+        path: a journal of an environment; or the run folder of a comparison, or its journal, whose designers' whole
+            evaluations on validation items are read.
 
     Raises:
-        ConfigError: the journal holds no evaluation.
+        ConfigError: nothing was recorded there, or by a simulated executor, which a profile need not be made of.
     """
     found: dict[str, dict[str, float]] = {}
-    for record in read_journal(journal):
-        if record["kind"] == "evaluation":
-            scores = found.setdefault(record["workflow"], {})
-            scores.update({item: score for item, status, score in record["items"] if status != "infrastructure"})
+    for record in _evaluations(path):
+        scores = found.setdefault(record["workflow"], {})
+        scores.update({item: score for item, status, score in record["items"] if status != "infrastructure"})
     if not found:
-        raise ConfigError(f"expected a journal with records of kind 'evaluation'; {journal} has none")
+        raise ConfigError(
+            f"expected a journal with records of kind 'evaluation', or the run folder of a comparison; {path} has none"
+        )
     return [Recorded(source, scores) for source, scores in found.items()]
+
+
+def _evaluations(path: Path) -> Iterator[dict[str, Any]]:
+    folder = path if path.is_dir() else path.parent
+    cells = sorted(folder.glob("cells/*/evaluations.jsonl"))
+    if not cells:
+        yield from (record for record in read_journal(path) if record["kind"] == "evaluation")
+        return
+    if RunFolder.open(folder).simulated:
+        raise ConfigError(
+            f"expected a run of a real executor; that of {folder} is simulated, and has a profile already"
+        )
+    for file in cells:
+        for record in read_journal(file):
+            # Racing ends some early; what was tested is few, and other items.
+            if record["kind"] == "evaluation" and record["part"] == "validation" and not record["stopped_early"]:
+                yield record
 
 
 def halves(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
