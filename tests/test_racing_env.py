@@ -91,3 +91,13 @@ def test_a_candidate_that_was_given_up_earns_the_relative_reward_of_its_predicte
 def test_unknown_fields_are_told(toy_env):
     with pytest.raises(ConfigError, match="look_every"):
         toy_env(racing={"looks": 3})
+
+
+@pytest.mark.parametrize("look_every", [1, 2, 3, 4, 5, 16])
+def test_looks_are_where_they_are_without_a_self_test(make, right_in, look_every):
+    racing = {"look_every": look_every, "limit": 0.1}
+    actions = [right_in(share) for share in (0, 2, 6)]
+    tested, untested = (make(racing, self_test=test).evaluate_candidates(actions) for test in (True, False))
+    for a, b in zip(tested, untested, strict=True):
+        assert (a.evaluation.items, a.evaluation.estimate) == (b.evaluation.items, b.evaluation.estimate)
+    assert tested[0].evaluation.estimate is not None

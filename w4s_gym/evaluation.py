@@ -48,7 +48,8 @@ class EvaluationLimits:
     coverage: float = 0.9
     """Smallest share of the planned items that must be measured, else `ExecutorUnavailable`."""
     probe: int = 4
-    """Number of items that run first; if all of them time out, the other items are not tried."""
+    """Number of items that run first; if all of them time out, the other items are not tried. After a self-test that
+    ended in time there is nothing to find out, and they run together with the others."""
     deadline_seconds: float = 3600.0
     """Wall clock of one workflow's self-test, evaluation and grading together; items unfinished by then time out."""
     in_flight: int = 256
@@ -171,6 +172,9 @@ class Evaluator:
         results: dict[int, ItemResult] = dict(known or {})
         probe = [i for i in range(min(self.limits.probe, len(items))) if i not in results]
         rest = [i for i in (race.order if race else range(len(items))) if i >= self.limits.probe and i not in results]
+        # What is known may say already that the workflow neither times out on all nor cannot be asked at all.
+        proven = any(r.status not in (*_TIMEOUTS, "infrastructure") for r in results.values())
+        ahead, probe = (probe, []) if proven else ([], probe)
         given_up = False
 
         async def run(index: int) -> None:
@@ -186,15 +190,16 @@ class Evaluator:
                 hopeless = bool(results) and all(r.status in _TIMEOUTS for r in results.values())
                 if probe and self.limits.coverage and all(r.status == "infrastructure" for r in results.values()):
                     raise self._unavailable(list(results.values()), len(items))
-                while rest and not hopeless:
+                while (ahead or rest) and not hopeless:
                     stage = len(rest)
                     if race is not None:
-                        scores = _scores(results)
-                        if race.is_look(len(results)) and race.gives_up(scores, _spent(results)):
+                        measured = len(results) + len(ahead)
+                        due = race.is_look(measured)
+                        if due and not ahead and race.gives_up(_scores(results), _spent(results)):
                             given_up = True
                             break
-                        stage = race.next_look(len(results)) - len(results)
-                    now, rest = rest[:stage], rest[stage:]
+                        stage = 0 if due and ahead else race.next_look(measured) - measured
+                    now, ahead, rest = [*ahead, *rest[:stage]], [], rest[stage:]
                     # Longest first: the last to finish are short.
                     await _all(run(i) for i in sorted(now, key=lambda i: -len(items[i].task)))
         except TimeoutError:
