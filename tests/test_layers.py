@@ -32,6 +32,7 @@ FLOORS = (
     {"ledger", "drawn_requests", "feedback", "guided", "info", "render", "spaces"},
     {"envs", "action"},
     {"executors", "state", "data", "registration", "scoring", "splits", "workflows"},
+    {"cluster"},
     {"benchmark", "results", "json_reply", "reply_format"},
     {"sandbox", "options", "plugins", "config_file", "journal", "racing", "reward", "models"},
     {"errors"},

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from w4s_gym.cluster import ClusterOptions
 from w4s_gym.errors import ConfigError
 from w4s_gym.evaluation import EvaluationLimits
 from w4s_gym.ledger import Caps
@@ -84,6 +85,9 @@ class EnvConfig:
     remember: bool = False
     """Let the environments of one process that measure the same workflow on the same item and draw with a simulated
     executor run it once. Numbers and charges are those of measuring it again; only time is saved."""
+    cluster: ClusterOptions | None = None
+    """Run items on environment actors of a Ray cluster (an empty dict takes the defaults); numbers stay the same. Not
+    with caps over several items."""
     sandbox: SandboxConfig = SandboxConfig()
     """How workflows are confined."""
     allow_unsafe: bool = False

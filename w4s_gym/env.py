@@ -97,7 +97,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         self._seeds = self.benchmark.choose_seeds(self.config.seed_workflows)
         self._made_of: dict[str, Any] = {"benchmark": benchmark, "executor": executor, **options}
         self._own_options = own
-        self._parts = Parts(self.benchmark, own, executor, self.config)
+        self._parts = Parts(benchmark, own, executor, self.config)
         self._opened: CandidateTrials | None = None
         self._guest = False
         self.render_mode = render_mode

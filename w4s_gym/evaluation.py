@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from w4s_gym.agent import AgentHost, RunBudgetExceeded, full_answer
 from w4s_gym.benchmark import Benchmark, Item, checked_score
+from w4s_gym.cluster import ItemRunner
 from w4s_gym.episode import Episode
 from w4s_gym.errors import BudgetExceeded, ConfigError, ExecutorUnavailable, SandboxUnavailable, W4SError
 from w4s_gym.executor_pool import ExecutorPool
@@ -80,6 +81,7 @@ class Evaluator:
         sandbox: Sandbox,
         limits: EvaluationLimits,
         remembered: Remembered | None = None,
+        elsewhere: ItemRunner | None = None,
     ) -> None:
         """Keep the parts; nothing is started.
 
@@ -89,7 +91,9 @@ class Evaluator:
             sandbox: runs the workflows.
             limits: of running them.
             remembered: results that need not be measured again; they are charged as if they were.
+            elsewhere: runs the items, if they do not run here.
         """
+        self._elsewhere = elsewhere
         self._remembered = remembered
         self._benchmark = benchmark
         self._executor = executor
@@ -261,8 +265,12 @@ class Evaluator:
         if kept is not None:
             episode.child("item").ledger.settle(0, kept[0].usage)
         else:
-            said: set[str] = set()
-            kept = await self._run(workflow, item, episode, said), frozenset(said)
+            if self._elsewhere is not None:
+                kept = await self._elsewhere.run(workflow, item, episode.draw)
+                episode.child("item").ledger.settle(0, kept[0].usage)
+            else:
+                said: set[str] = set()
+                kept = await self._run(workflow, item, episode, said), frozenset(said)
             if self._remembered is not None:
                 self._remembered.keep(*place, *kept)
         if notes is not None:

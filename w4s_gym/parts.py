@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
-from w4s_gym._loop import run_sync
-from w4s_gym.benchmark import Benchmark
+from w4s_gym._loop import on_shared_loop, run_sync
+from w4s_gym.benchmark import Item, get_benchmark
 from w4s_gym.candidates import CandidateTrials
+from w4s_gym.cluster import ItemActors, Measured
 from w4s_gym.config import EnvConfig
+from w4s_gym.episode import Episode
 from w4s_gym.errors import ConfigError
 from w4s_gym.evaluation import Evaluator
 from w4s_gym.executor_pool import ExecutorPool, Pool, PoolMember, pool_name, read_pool
 from w4s_gym.executors import Executor, make_executor
 from w4s_gym.journal import Journal
-from w4s_gym.ledger import Caps
+from w4s_gym.ledger import Caps, Ledger
 from w4s_gym.measure import Measurer
 from w4s_gym.paths import user_path
 from w4s_gym.remembered import Remembered, remembered
 from w4s_gym.sandbox import Sandbox
+from w4s_gym.shares import working_for
 from w4s_gym.splits import Split, make_split
 
 DEFAULT_EXECUTOR = "sim:gpt-3.5-turbo"
-_OPENED = ("executor", "sandbox", "evaluator", "_journal")
+_OPENED = ("executor", "sandbox", "evaluator", "_actors", "_journal")
 
 
 class Parts:
@@ -32,7 +35,7 @@ class Parts:
 
     def __init__(
         self,
-        benchmark: Benchmark,
+        benchmark: str,
         benchmark_options: Mapping[str, Any],
         executor: str | Executor | None,
         config: EnvConfig,
@@ -40,7 +43,7 @@ class Parts:
         """Keep what they are made of; nothing is opened.
 
         Args:
-            benchmark: gives the items.
+            benchmark: name of the benchmark that gives the items, as `get_benchmark` takes it.
             benchmark_options: its own options.
             executor: a spec as `make_executor` takes it, or an executor; who made one closes it. None: the default, or
                 those of the config, if it has several.
@@ -49,7 +52,7 @@ class Parts:
         Raises:
             UnknownExecutor: no such executor.
             ConfigError: neither a spec nor an executor, or an executor object together with an `executor_config`, or
-                one executor and several.
+                one executor and several, or environment actors with an executor object or with caps.
         """
         self.pool: Pool = {}
         """The executors that `model=` chooses from, by name; empty where there is one executor only."""
@@ -63,10 +66,19 @@ class Parts:
         else:
             executor = DEFAULT_EXECUTOR if executor is None else executor
             PoolMember(executor, config.executor_config).check()
-        self._benchmark = benchmark
+        self._spec = benchmark
+        self._benchmark = get_benchmark(benchmark)
         self._benchmark_options = benchmark_options
         self._executor = executor
         self._config = config
+        if config.cluster is not None:
+            if not all(isinstance(spec, str) for spec in self._specs):
+                raise ConfigError("expected an executor by its spec with `cluster`: actors make executors of their own")
+            if self._capped:
+                raise ConfigError(
+                    "expected no `budget` and no `evaluation_caps` (max_dollars in studies) with `cluster`: actors pay "
+                    "on their own, so that caps over several items could be passed"
+                )
 
     def __getstate__(self) -> dict[str, Any]:
         self.check_copy()
@@ -134,17 +146,36 @@ class Parts:
     @cached_property
     def evaluator(self) -> Evaluator:
         """Runs workflows on items; all that use it share its places in flight."""
-        return Evaluator(self._benchmark, self.executor, self.sandbox, self._config.limits, self._remembered())
+        config = self._config
+        actors = None if config.cluster is None else self._actors
+        return Evaluator(self._benchmark, self.executor, self.sandbox, config.limits, self._remembered(), actors)
+
+    @cached_property
+    def _actors(self) -> ItemActors:
+        config = self._config
+        assert config.cluster is not None
+        alone = replace(config, cluster=None, journal=None, remember=False)
+        make = partial(_Items, self._spec, dict(self._benchmark_options), self._executor, alone)
+        return ItemActors(config.cluster, make, name=self._benchmark.name)
+
+    @property
+    def _specs(self) -> list[str | Executor]:
+        """What is asked: one executor, or those of the pool."""
+        return [self._executor] if self._executor is not None else [member.executor for member in self.pool.values()]
+
+    @property
+    def _capped(self) -> bool:
+        """Whether there are caps over several items."""
+        config = self._config
+        caps = (config.budget, config.limits.evaluation_caps, *(member.budget for member in self.pool.values()))
+        return any(cap != Caps() for cap in caps)
 
     def _remembered(self) -> Remembered | None:
         """Results of other environments that are like this one, if they are wanted and could not differ."""
         config = self._config
-        capped = config.budget != Caps() or config.limits.evaluation_caps != Caps()
-        pool = self.pool.values()
-        capped = capped or any(member.budget != Caps() for member in pool)
-        specs = [self._executor] if self._executor is not None else [member.executor for member in pool]
         # Only of the simulator itself: what wraps it may have more to do, such as to record.
-        if not config.remember or capped or not all(isinstance(s, str) and s.startswith("sim:") for s in specs):
+        simulated = all(isinstance(spec, str) and spec.startswith("sim:") for spec in self._specs)
+        if not config.remember or self._capped or not simulated:
             return None
         options = sorted(self._benchmark_options.items())
         executors = self._executor or list(self.pool.items())
@@ -174,6 +205,8 @@ class Parts:
     def close(self) -> None:
         """Close what is open; may be called twice."""
         opened = self.__dict__
+        if "_actors" in opened:
+            self._actors.close()
         if "sandbox" in opened:
             self.sandbox.close()
         if "executor" in opened and not isinstance(self._executor, Executor):
@@ -182,3 +215,20 @@ class Parts:
             opened["_journal"].close()
         for name in _OPENED:
             opened.pop(name, None)
+
+
+class _Items:
+    """What an environment actor runs items with: parts of its own."""
+
+    def __init__(
+        self, benchmark: str, options: Mapping[str, Any], executor: str | Executor | None, config: EnvConfig
+    ) -> None:
+        self._parts = Parts(benchmark, options, executor, config)
+
+    async def run(self, workflow: str, item: Item, draw: int) -> Measured:
+        """Run one workflow on one item."""
+        notes: set[str] = set()
+        with working_for(workflow):
+            running = self._parts.evaluator.run_item(workflow, item, Episode(draw, Ledger("actor")), notes)
+            result = await on_shared_loop(running)
+        return result, frozenset(notes)

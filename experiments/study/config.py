@@ -14,7 +14,7 @@ from w4s_gym.algos import earlier_options
 from w4s_gym.command_line import Options
 from w4s_gym.errors import ConfigError
 from w4s_gym.executor_pool import Pool, pool_name, read_pool
-from w4s_gym.options import json_object
+from w4s_gym.options import json_object, near
 from w4s_gym.study.track import TrackerName, chosen_tracker
 
 
@@ -71,6 +71,13 @@ class CompareConfig:
     """Most dollars that executor calls may cost, shared out evenly among the cells; 0 means no limit."""
     workers: int = 2
     """Processes that share the work; has no influence on the numbers."""
+    cluster: str = ""
+    """`ray` runs the cells on the Ray cluster of this machine, or on one started here for the run; `ray:<address>` on
+    another. `--workers` then counts the cells that run there at once. Has no influence on the numbers."""
+    actors: int = 0
+    """With `--cluster`: environment actors of each cell, which run its items; 0 runs them in the cell's process."""
+    gpus: float = 0.0
+    """With `--cluster`: GPUs of each cell."""
     run_dir: Path | None = None
     """Run folder; by default a new one below `runs/`."""
     resume: bool = False
@@ -98,10 +105,15 @@ class CompareConfig:
         for name in ("seeds", "budget", "candidates", "turns", "design_turns", "design_candidates"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"expected {option(name)} of at least 1; got {getattr(self, name)}")
-        for name in ("workers", "curve_turns", "iterations", "design_episodes"):
+        for name in ("workers", "curve_turns", "iterations", "design_episodes", "actors", "gpus"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"expected {option(name)} of at least 0; got {getattr(self, name)}")
         chosen_tracker(self.track, self.tracker)
+        kind, _, address = self.cluster.partition(":")
+        if self.cluster and (kind != "ray" or (":" in self.cluster and not address)):
+            raise ConfigError(f"expected --cluster ray or ray:<address>; got {self.cluster!r}{near(kind, ['ray'])}")
+        if not self.cluster and (self.actors or self.gpus):
+            raise ConfigError("expected --cluster ray or ray:<address> beside --actors or --gpus")
         if self.max_dollars < 0:
             raise ConfigError(f"expected --max-dollars of at least 0; got {self.max_dollars}")
         if not self.algos or isinstance(self.algos, str):
@@ -161,8 +173,14 @@ class CompareConfig:
             "validation_size": self.validation_size,
             "test_size": self.test_size,
             **({"executor_config": executor} if executor else {}),
+            **({"cluster": {"actors": self.actors, "address": self.cluster_address}} if self.actors else {}),
             **given,
         }
+
+    @property
+    def cluster_address(self) -> str:
+        """What follows `ray:`."""
+        return self.cluster.partition(":")[2]
 
     def options_of_policy(self) -> dict[str, Any]:
         """Options of the meta-agent."""
@@ -190,7 +208,20 @@ class CompareConfig:
         return bool(getattr(self, name) != getattr(type(self)(), name))
 
 
-NOT_MEASURED = {"cache", "workers", "run_dir", "resume", "report", "plan", "track", "tracker", "given"}
+NOT_MEASURED = {
+    "cache",
+    "workers",
+    "cluster",
+    "actors",
+    "gpus",
+    "run_dir",
+    "resume",
+    "report",
+    "plan",
+    "track",
+    "tracker",
+    "given",
+}
 """Fields that the numbers do not depend on."""
 _OPTIONS = ("policy_options", "env_options", "algo_options")
 

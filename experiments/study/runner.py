@@ -25,8 +25,9 @@ from w4s_gym.study.board import Board, console
 from w4s_gym.study.cells import Cell, Key
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.environment import make_environment
-from w4s_gym.study.jobs import Failure, Job, run_jobs
+from w4s_gym.study.jobs import Crew, Failure, Job, run_jobs
 from w4s_gym.study.notices import Notice
+from w4s_gym.study.processes import Processes
 from w4s_gym.study.track import TrackerName, check_tracker
 from w4s_gym.study.tracking import Tracking
 
@@ -146,14 +147,14 @@ def run_study(folder: RunFolder, cells: Sequence[Cell], config: CompareConfig, o
     Args:
         folder: of the run.
         cells: all cells of the study.
-        config: says how many processes share the work (with 0 everything runs in this one), and what tracks it.
+        config: says where cells run, how many at once (with 0 all in this process), and what tracks them.
         output: where progress is shown.
 
     Returns:
         Whether all of them are finished now.
 
     Raises:
-        ConfigError: another process is running in the folder.
+        ConfigError: another process is running in the folder, or there is no such cluster.
         KeyboardInterrupt: Ctrl-C; finished cells are in the journal.
     """
     done: dict[Key, dict[str, Any]] = {
@@ -170,11 +171,19 @@ def run_study(folder: RunFolder, cells: Sequence[Cell], config: CompareConfig, o
                 for last in (False, True):
                     now = [cell for cell in rest if cell.designer.matches_tokens == last]
                     run = _Run(folder, now, done, journal, board, tracking)
-                    run_jobs(run.jobs(), config.workers, run.finished, run.tells)
+                    run_jobs(run.jobs(), config.workers, run.finished, run.tells, partial(_crew, config))
             except KeyboardInterrupt:
                 journal.write("interrupted", finished=len(done))
                 raise
     return all(cell.key in done for cell in cells)
+
+
+def _crew(config: CompareConfig) -> Crew:
+    if not config.cluster:
+        return Processes()
+    from w4s_gym.study.on_ray import RayCrew
+
+    return RayCrew(config.cluster_address, actors=config.actors, gpus=config.gpus)
 
 
 @dataclass(frozen=True)

@@ -122,14 +122,14 @@ def test_an_interrupted_run_resumes_to_the_same_table(finished, tmp_path, monkey
     whole = runner.run_jobs
     calls = []
 
-    def interrupted(jobs, workers, done, progress):
+    def interrupted(jobs, workers, done, progress, make_crew):
         def stop_after_three(job, outcome):
             done(job, outcome)
             calls.append(job.name)
             if len(calls) == 3:
                 raise KeyboardInterrupt
 
-        whole(jobs, workers, stop_after_three, progress)
+        whole(jobs, workers, stop_after_three, progress, make_crew)
 
     monkeypatch.setattr(runner, "run_jobs", interrupted)
     path = tmp_path / "cut"

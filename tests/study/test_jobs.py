@@ -5,7 +5,9 @@ from functools import partial
 import pytest
 
 import w4s_gym.study.jobs as scheduler
+from w4s_gym.study import processes
 from w4s_gym.study.notices import Notice
+from w4s_gym.study.processes import Processes
 
 
 def square(number, notify):
@@ -30,7 +32,11 @@ def sleep(notify):
 def collect(jobs, workers):
     results, told = {}, []
     scheduler.run_jobs(
-        jobs, workers, lambda job, outcome: results.update({job.name: outcome}), lambda *what: told.append(what)
+        jobs,
+        workers,
+        lambda job, outcome: results.update({job.name: outcome}),
+        lambda *what: told.append(what),
+        Processes,
     )
     return results, told
 
@@ -68,7 +74,7 @@ def test_ctrl_c_ends_the_processes():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        scheduler.run_jobs([scheduler.Job("long", sleep)], 1, lambda job, outcome: None, progress)
+        scheduler.run_jobs([scheduler.Job("long", sleep)], 1, lambda job, outcome: None, progress, Processes)
     ((name, pressed),) = started
     assert name == "long"
     assert time.monotonic() - pressed < 30
@@ -77,12 +83,12 @@ def test_ctrl_c_ends_the_processes():
 def test_processes_that_have_nothing_to_do_end_by_themselves_and_print_nothing(monkeypatch, capfd):
     started = []
 
-    class Watched(scheduler._Worker):
+    class Watched(processes._Worker):
         def __init__(self):
             super().__init__()
             started.append(self)
 
-    monkeypatch.setattr(scheduler, "_Worker", Watched)
+    monkeypatch.setattr(processes, "_Worker", Watched)
     collect([scheduler.Job(f"job {n}", partial(square, n)) for n in range(4)], 2)
     assert [worker.process.exitcode for worker in started] == [0, 0]
     assert capfd.readouterr().err == ""
