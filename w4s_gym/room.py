@@ -9,6 +9,9 @@ from w4s_gym.results import Evaluation
 ROOM = 0.95
 """Validation accuracy of a seed workflow from which on rewards can hardly teach anything."""
 
+FEWEST = 16
+"""Items below which an accuracy says nothing about that."""
+
 
 class NoRoomWarning(UserWarning):
     """A seed workflow leaves next to nothing to gain."""
@@ -22,7 +25,7 @@ def no_room(seeds: Mapping[str, Evaluation], simulated: bool) -> str:
         simulated: whether the executor is.
     """
     name, best = max(seeds.items(), key=lambda pair: pair[1].accuracy, default=("", None))
-    if best is None or best.accuracy < ROOM:
+    if best is None or best.accuracy < ROOM or len(best.items) < FEWEST:
         return ""
     mark = " (simulated)" if simulated else ""
     return (

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from w4s_gym.errors import ConfigError
 from w4s_gym.executors.base import Usage
-from w4s_gym.room import NoRoomWarning
 from w4s_gym.study.cells import Cell
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.designers import Designer
@@ -151,9 +149,7 @@ def _dry_run(config: CompareConfig) -> _DryRun:
     options = {**config.env_options, "validation_size": DRY_ITEMS, "remember": False}
     env = make_environment(replace(config, env_options=options, max_dollars=0.0), "compact", 1)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NoRoomWarning)  # so few items say nothing about that
-            env.reset(seed=0)
+        env.reset(seed=0)
         seeds = env.seed_evaluations.values()
         return _DryRun(
             env.ledger.usage,
