@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from w4s_gym.algos.codec import Codec
 from w4s_gym.errors import ConfigError
 from w4s_gym.messages import Message
 from w4s_gym.prompts import PromptStyle
+
+if TYPE_CHECKING:  # it needs packages of the extra `train`
+    from w4s_gym.algos.codec import Codec
 
 
 @dataclass(frozen=True)

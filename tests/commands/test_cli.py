@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -32,24 +33,65 @@ def test_a_misspelt_option_is_refused_with_the_right_one(call):
     assert code == 2 and "--executor" in err
 
 
-WITHOUT_EXTRAS = """
-import sys
+WHEEL_ONLY = """
+import json, re, sys
+from importlib import metadata
+from importlib.machinery import PathFinder
+
+needed, queue = set(), ["w4s-gym"]
+while queue:  # what `pip install w4s-gym` brings
+    name = re.sub("[-_.]+", "-", queue.pop()).lower()
+    if name in needed:
+        continue
+    try:
+        requires = metadata.requires(name) or []
+    except metadata.PackageNotFoundError:  # for another Python or system
+        continue
+    needed.add(name)
+    queue += [re.match(r"[\\w.-]+", r)[0] for r in requires if "extra ==" not in r]
+owners = metadata.packages_distributions()
+
+class Installed(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        mine = {re.sub("[-_.]+", "-", owner).lower() for owner in owners.get(name.partition(".")[0], ())}
+        return None if mine and not mine & needed else PathFinder.find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Installed
 from w4s_gym.cli import main
 
-class Lacking:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "transformers", "openai", "matplotlib", "datasets", "yaml"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Lacking())
-main(["list", "executors", "designers"])
+for arguments in json.loads(sys.argv[1]):
+    try:
+        main(arguments)
+    except SystemExit as ended:
+        print("ended", arguments[0], ended.code or 0, flush=True)
 """
+"""Runs commands as if nothing were installed but the wheel and what it requires."""
 
 
-def test_listing_needs_no_extra_and_imports_none():
-    done = subprocess.run([sys.executable, "-c", WITHOUT_EXTRAS], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "sim:gpt-4o-mini" in done.stdout and "rlao" in done.stdout
+def test_the_wheel_alone_does_the_page_of_the_commands(tmp_path, workflow, questions):
+    """From nothing to a table and its page: no extra, no data, no network. A package that lacks is a sentence."""
+    small = ["--seeds", "1", "--budget", "12", "--validation-size", "4", "--test-size", "4", "--workers", "0"]
+    benchmark = f"{questions.with_suffix('.py')}:BENCHMARK"
+    commands = [
+        ["list"],
+        ["new", str(questions)],
+        ["run", str(workflow), "--env", benchmark],
+        ["eval", str(workflow), "--env", benchmark, "--env-options", '{"validation_size": 4}'],
+        ["compare", "--env", benchmark, "--algos", "seed", "random_edits", *small, "--run-dir", str(tmp_path / "run")],
+        ["show", str(tmp_path / "run")],
+        ["view", str(tmp_path / "run")],
+        ["compare", "--algos", "rlao", *small, "--run-dir", str(tmp_path / "none")],
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", WHEEL_ONLY, json.dumps(commands)], capture_output=True, text=True, cwd=tmp_path
+    )
+    ends = [line for line in done.stdout.splitlines() if line.startswith("ended ")]
+    assert ends == [*(f"ended {name} 0" for name, *_ in commands[:-1]), "ended compare 2"], done.stderr[-3000:]
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "rlao needs the meta-agent tiny" in said and "pip install 'w4s-gym[train]'" in said
+    assert (tmp_path / "run" / "view.html").exists()
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize(("module", "extra"), [("torch", "train"), ("matplotlib", "experiments"), ("openai", "openai")])
