@@ -85,6 +85,14 @@ def test_each_has_its_account_and_its_price(toy):
     assert sum(usage.by_executor.values(), Usage()) == replace(usage, by_executor={})
 
 
+def test_malformed_replies_count_for_who_wrote_them(toy):
+    env = toy({"small": Fixed("s"), "large": Fixed("no JSON")})
+    ask = "agent.call_json_format_llm(messages=[{'role': 'user', 'content': task}], "
+    ask += "return_dict_keys=['answer'], model='large')"
+    usage = env.evaluate_workflow(f"def solver(agent, task):\n    return {ask}[0]\n").usage
+    assert usage.of("large").malformed == usage.malformed == 8  # four items, and asked again for each
+
+
 def test_caps_of_one_executor_hold_for_it_alone(toy):
     again = (
         "    for _ in range(2):\n        agent.call_llm(messages=[{'role': 'user', 'content': 'x'}], model='large')\n"

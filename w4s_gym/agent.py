@@ -157,15 +157,19 @@ class AgentHost:
                     {"role": "user", "content": complaint},
                 ),
             )
-            self._ledger.settle(0, Usage(malformed=1))
+            self._count_malformed(request)
             reply = await self._ask(again)
             second = parse_json_object(reply.completions[0].text, request.json_keys)
             if second is None or any(key not in second for key in request.json_keys):
-                self._ledger.settle(0, Usage(malformed=1))
+                self._count_malformed(request)
             found = {**(found or {}), **(second or {})}
         if not request.json_keys:
             return found
         return {key: "" if found.get(key) is None else found[key] for key in request.json_keys}
+
+    def _count_malformed(self, request: ChatRequest) -> None:
+        one = Usage(malformed=1)
+        self._ledger.settle(0, replace(one, by_executor={request.model: one}) if request.model else one)
 
     async def _execute_code(self, arguments: Mapping[str, Any]) -> Any:
         code = _text(arguments.get("code", ""), "code")
