@@ -1,5 +1,6 @@
 """Benchmarks, executors, algorithms and policies that an installed package announces by entry points."""
 
+import json
 import os
 import subprocess
 import sys
@@ -42,6 +43,7 @@ ENTRY_POINTS = """
 [w4s_gym.benchmarks]
 TinySums = tiny_w4s_plugin:SUMS
 ChainSum = tiny_w4s_plugin:SUMS
+Broken = tiny_w4s_plugin:NOTHING
 [w4s_gym.executors]
 tinyexec = tiny_w4s_plugin:executor
 broken = tiny_w4s_plugin:nothing
@@ -119,6 +121,16 @@ assert "did you mean 'patience'" in refused(lambda: find_designer("tiny_search")
 def test_what_is_announced_is_loaded_when_it_is_used_and_wrong_names_are_near(installed):
     run = python(installed, "-c", CHECKS)
     assert run.returncode == 0, run.stderr
+
+
+def test_they_are_listed_with_their_package_and_a_broken_one_spoils_nothing(installed):
+    run = python(installed, "-m", "w4s_gym", "list", "benchmarks", "executors", "designers", "--json")
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert {"name": "W4S-TinySums-v0", "items": "24", "data": "here"} in found["benchmarks"]
+    assert "cannot be loaded" in next(row["data"] for row in found["benchmarks"] if row["name"] == "W4S-Broken-v0")
+    assert {"name": "tinyexec:...", "what": "of the package tiny-w4s-plugin"} in found["executors"]
+    assert any(row["name"] == "tiny_search" for row in found["designers"])
 
 
 def test_nothing_is_announced_here():

@@ -4,6 +4,7 @@ import pytest
 import w4s_gym
 from w4s_gym.benchmark import get_benchmark
 from w4s_gym.errors import ConfigError
+from w4s_gym.executors import make_executor
 from w4s_gym.plugins import is_plugin, load_plugin
 from w4s_gym.registration import find_env
 
@@ -105,3 +106,16 @@ def test_a_benchmark_of_a_file_takes_no_name_that_is_taken_and_is_a_benchmark(mi
 def test_an_unknown_environment_is_refused_with_near_names(given):
     with pytest.raises(ConfigError, match="did you mean") if given != "gsm8k" else pytest.raises(ConfigError):
         find_env(given)
+
+
+def test_objects_are_taken_as_they_are(mine):
+    benchmark = load_plugin(f"{mine}:MINE", "a Benchmark")
+    executor = make_executor("sim:gpt-3.5-turbo")
+    env = gym.make("W4S-ChainSum-v0", benchmark=benchmark, executor=executor, max_turns=1).unwrapped
+    try:
+        _, info = env.reset(seed=0)
+        assert info["state"]["benchmark"] == "PluginMine" and env.executor is executor
+    finally:
+        env.close()
+    with pytest.raises(ConfigError, match="Executor"):
+        gym.make("W4S-ChainSum-v0", executor=object())

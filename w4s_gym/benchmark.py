@@ -236,11 +236,11 @@ def benchmark_names() -> tuple[str, ...]:
     return tuple(_REGISTRY)
 
 
-def get_benchmark(name: str) -> Benchmark:
+def get_benchmark(name: str | Benchmark) -> Benchmark:
     """Return the benchmark of this name.
 
     Args:
-        name: of a registered benchmark, or `file.py:Name` of a `Benchmark` in a file of yours.
+        name: of a registered benchmark, or `file.py:Name` of a `Benchmark` in a file of yours; or a benchmark itself.
 
     Raises:
         UnknownBenchmark: no such benchmark; the message lists the known ones.
@@ -255,6 +255,8 @@ def get_benchmark(name: str) -> Benchmark:
         >>> item.kind, item.task, item.gold
         ('number', 'State the final answer to the following arithmetic problem: 15 - 43 =', '-28')
     """
+    if isinstance(name, Benchmark):
+        return name
     if is_plugin(name):
         found = load_plugin(name, "a Benchmark")
         if not isinstance(found, Benchmark):

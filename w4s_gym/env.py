@@ -13,7 +13,7 @@ import gymnasium as gym
 
 from w4s_gym._loop import finish, in_thread, on_shared_loop
 from w4s_gym.action import clean_action
-from w4s_gym.benchmark import Item, get_benchmark
+from w4s_gym.benchmark import Benchmark, Item, get_benchmark
 from w4s_gym.candidates import CandidateTrials, best_candidate, candidate_view
 from w4s_gym.config import EnvConfig
 from w4s_gym.drawn_requests import draw_requests, with_request
@@ -67,7 +67,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
 
     def __init__(
         self,
-        benchmark: str,
+        benchmark: str | Benchmark,
         executor: str | Executor | None = None,
         *,
         render_mode: str | None = None,
@@ -76,7 +76,8 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         """Check the options and keep them; data, executor, sandbox and journal are opened at first use.
 
         Args:
-            benchmark: name of a registered benchmark, set by the environment id.
+            benchmark: name of a registered benchmark, set by the environment id; or a `Benchmark` of your own,
+                `gym.make(any_id, benchmark=MINE)`.
             executor: `sim:<profile>`, `openai:<model>` or `local:<model>`, plain text, so that the environment's spec
                 can be pickled; or an `Executor` of your own, which you close yourself. Default: `sim:gpt-3.5-turbo`,
                 unless the option `executors` names several.

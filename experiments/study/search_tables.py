@@ -51,7 +51,7 @@ def times_table(results: Results) -> Table:
     for algo in results.algos:
         seconds = [cell.result["seconds"] for cell in results.of(algo)]
         means = (np.mean([s[key] for s in seconds]) for key in ("search", "learning", "evaluation", "all"))
-        asked = [s["meta_agent"] for s in seconds if "meta_agent" in s]  # which earlier runs do not have
+        asked = [s["meta_agent"] for s in seconds if s.get("meta_agent")]  # which earlier runs do not have
         table.add(
             results.label(algo),
             *(plain(float(mean), ".1f") for mean in means),

@@ -160,3 +160,25 @@ def test_only_meta_agents_are_transferred(capsys):
     )
     assert run(transfer, config, transfer.transfer_cells) == 2
     assert "expected a meta-agent" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("stored", "study", "config", "message"),
+    [
+        (
+            "compare",
+            ablations.ABLATIONS_STUDY,
+            ablations.AblationConfig,
+            "compare: use python",
+        ),
+        ("compare", transfer.TRANSFER, transfer.TransferConfig, "compare: use python"),
+        ("transfer", ablations.ABLATIONS_STUDY, ablations.AblationConfig, "transfer: use python"),
+        ("ablations", Study("paper-main", paper.paper_cells, paper.write_report), paper.PaperConfig, "ablations: use"),
+    ],
+)
+@pytest.mark.parametrize("option", ["report", "resume"])
+def test_a_folder_of_another_study_is_refused_in_a_sentence(old_run, capsys, stored, study, config, message, option):
+    folder, _ = old_run(stored)
+    given = {"report": folder} if option == "report" else {"resume": True, "run_dir": folder}
+    assert study.run(config(**given)) == 2
+    assert f"is of another study, {message}" in " ".join(capsys.readouterr().out.split())

@@ -15,7 +15,9 @@ import w4s_gym.executors
 from w4s_gym.benchmark import benchmark_names, get_benchmark
 from w4s_gym.data import without_hub
 from w4s_gym.errors import DataMissing, W4SError
+from w4s_gym.executors.own import registered_schemes
 from w4s_gym.models import MODELS, local_file
+from w4s_gym.plugins import Group, announced
 from w4s_gym.registration import env_id
 
 Section = Literal["benchmarks", "executors", "models", "designers"]
@@ -51,10 +53,9 @@ class List:
 def _benchmarks() -> list[dict[str, str]]:
     rows = []
     for name in benchmark_names():
-        benchmark = get_benchmark(name)
         try:
             with without_hub():
-                items = f"{len(benchmark.load()):,}"
+                items = f"{len(get_benchmark(name).load()):,}"
             data = "here"
         except DataMissing as error:
             # An option of one environment is of no use to whoever asks for all.
@@ -71,8 +72,15 @@ def _executors() -> list[dict[str, str]]:
         *({"name": f"sim:{profile}", "what": "simulated: free, offline, deterministic"} for profile in profiles),
         {"name": "openai:<model>", "what": "an endpoint with OpenAI's protocol; pip install 'w4s-gym[openai]'"},
         {"name": "local:<model>", "what": "a GGUF file, served here by llama.cpp; pip install 'w4s-gym[local]'"},
+        *({"name": f"{scheme}:...", "what": f"of {_package('executors', scheme)}"} for scheme in registered_schemes()),
         {"name": "file.py:Class", "what": "an executor of yours"},
     ]
+
+
+def _package(group: Group, name: str) -> str:
+    """Say which package announces a name."""
+    point = announced(group).get(name)
+    return f"the package {point.dist.name}" if point is not None and point.dist is not None else "this program"
 
 
 def _models() -> list[dict[str, str]]:
@@ -87,7 +95,7 @@ def _models() -> list[dict[str, str]]:
 def _designers() -> list[dict[str, str]]:
     from w4s_gym.study.designers import DESIGNERS
 
-    return [
+    rows = [
         {
             "name": name,
             "label": designer.label,
@@ -95,6 +103,8 @@ def _designers() -> list[dict[str, str]]:
         }
         for name, designer in DESIGNERS.items()
     ]
+    own = [name for name in announced("algorithms") if name not in DESIGNERS]
+    return [*rows, *({"name": name, "label": f"of {_package('algorithms', name)}", "meta-agent": ""} for name in own)]
 
 
 _SECTIONS = {"benchmarks": _benchmarks, "executors": _executors, "models": _models, "designers": _designers}
