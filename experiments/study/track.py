@@ -9,6 +9,7 @@ from __future__ import annotations
 import netrc
 import os
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -142,8 +143,17 @@ class _Trackio:
 
         config = {**card.config, "simulated": card.simulated}
         name = f"{card.name}-{card.id}"
-        self._run = trackio.init(
-            project=project(), name=name, group=card.group, config=config, resume="allow", embed=False
+        # In a context of its own, where no other run is current: `init` would end that one, and cells run side by side.
+        self._run = Context().run(
+            trackio.init,
+            project=project(),
+            name=name,
+            group=card.group,
+            config=config,
+            resume="allow",
+            embed=False,
+            auto_log_cpu=False,
+            auto_log_gpu=False,
         )
         self.place = f"trackio, project {project()}, run {name}"
 
