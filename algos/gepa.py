@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from w4s_gym.action import parse_action
 from w4s_gym.algos import checkpoint
@@ -120,7 +120,7 @@ class GEPA(Algorithm):
                     seed_candidate={_WORKFLOW: env.state.workflow},
                     trainset=shown,
                     valset=bridge.places("validation"),
-                    adapter=bridge,
+                    adapter=cast("Any", bridge),  # the protocol is generic over types that only the package has
                     reflection_lm=bridge.reflect,
                     reflection_prompt_template=_REQUEST,
                     candidate_selection_strategy=self.config.selection,
@@ -228,8 +228,9 @@ class _Bridge:
 
     # ---- reflection -----------------------------------------------------------------------------------------------
 
-    def reflect(self, prompt: str) -> str:
+    def reflect(self, prompt: str | list[dict[str, Any]]) -> str:
         """Let the policy write; what the package takes out of the answer is the workflow in it."""
+        assert isinstance(prompt, str)  # messages are for images, and there are none
         search, env = self._search, self._env
         if search.policy.prompt_style == "compact":
             best = max(accuracy - cost for accuracy, cost in search.measured.values())
