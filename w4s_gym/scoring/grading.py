@@ -69,7 +69,7 @@ async def grade_off_loop(grader: Grader, item: Item, answer: str, run_tests: Run
     if getattr(score, "never_blocks", False):
         return score(item.gold, answer)
     try:
-        request = {"score": _packed_score(score), "gold": _packed(item.gold)}
+        request: dict[str, Any] = {"score": _packed_score(score), "gold": _packed(item.gold)}
     except Exception as error:  # whatever its parts raise when they are pickled
         return await _without_process(str(error), grader, item, answer, run_tests)
     request |= {"answer": answer, "path": sys.path, "cpu_seconds": SECONDS}
