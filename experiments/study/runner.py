@@ -175,6 +175,9 @@ def run_study(folder: RunFolder, cells: Sequence[Cell], config: CompareConfig, o
             except KeyboardInterrupt:
                 journal.write("interrupted", finished=len(done))
                 raise
+    if tracking.places:
+        more = f" and {len(tracking.places) - 1} more" if len(tracking.places) > 1 else ""
+        output.print(f"tracked by {config.tracked_by}: {tracking.places[0]}{more}", highlight=False, soft_wrap=True)
     return all(cell.key in done for cell in cells)
 
 

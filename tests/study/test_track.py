@@ -64,12 +64,9 @@ def read_offline(folder):
             record = b""
             if found.HasField("run"):
                 run = found.run
-            for item in found.history.item:
-                key = item.key or "/".join(item.nested_key)
-                if key == "_step":
-                    history.append({})
-                history[-1:] or history.append({})
-                history[-1][key] = json.loads(item.value_json)
+            if found.history.item:
+                items = found.history.item
+                history.append({item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items})
             for item in found.summary.update:
                 summary[item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
         runs.setdefault(run.run_id, []).append((run, history, summary))
@@ -77,12 +74,13 @@ def read_offline(folder):
 
 
 def test_a_comparison_of_two_seeds_and_three_designers_is_six_runs_with_live_curves_and_the_numbers_of_the_table(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("WANDB_PROJECT", "mine")
     folder = tmp_path / "run"
     algos = ("untrained", "seed", "random_edits")
     assert COMPARE.run(CompareConfig(**SMALL, algos=algos, seeds=2, run_dir=folder)) == 0
+    assert "tracked by wandb: " in (said := capsys.readouterr().out) and "and 5 more" in said
     tracked = [one for runs in read_offline(folder).values() for one in runs]
     assert len(tracked) == 6
     assert {run.display_name for run, *_ in tracked} == {f"{algo}/{seed}" for algo in algos for seed in (0, 1)}
