@@ -23,6 +23,7 @@ COMMANDS = {
     "show": ("show:Show", "the tables of a run in the terminal"),
     "export": ("export:Export", "scores, tables in LaTeX and plots of a run, for a paper"),
     "view": ("view:View", "one HTML page of a run"),
+    "serve": ("serve:Serve", "an environment for trainers that speak OpenEnv"),
     "diff": ("diff:Diff", "what differs between two runs, item by item"),
     "doctor": ("doctor:Doctor", "which isolation this machine gives workflows"),
 }
