@@ -64,11 +64,10 @@ class Study(Generic[C]):
             cells = installed(self.cells(config))
             facts = check(cells)
             rest = missing(folder, cells) if folder else cells
-            if config.plan or self.announce:
-                _print_plan(config, rest, len(cells))
+            if config.plan or self.announce or config.max_dollars:
+                self._plan(config, rest, len(cells))
             if config.plan:
                 return 0
-            check_cap(rest, config.max_dollars, len(cells))
             if folder is None:
                 path = config.run_dir or self._new_path(config)
                 RunFolder.expect_new(path)
@@ -90,6 +89,23 @@ class Study(Generic[C]):
             told = f"\nInterrupted. Finished cells are kept; go on with {where}"
             console.print(told, highlight=False, soft_wrap=True)
             return 130
+
+    def _plan(self, config: C, cells: Sequence[Cell], shares: int) -> None:
+        """Say what the cells will cost, where that is wanted, and refuse a cap that is too low for them.
+
+        Raises:
+            ConfigError: it is.
+        """
+        if not cells:
+            console.print("nothing is left to be run")
+            return
+        found = plan(cells, shares)
+        if config.plan or self.announce:
+            console.print(found.text(), highlight=False, soft_wrap=True)
+            if config.max_dollars:
+                console.print(f"limit: ${config.max_dollars:,.2f}; it is never passed")
+        if config.max_dollars and not config.plan:
+            check_cap(found, config.max_dollars, shares)
 
     def _open(self, path: Path) -> RunFolder:
         """Open a run folder of this study; every comparison reads those of the others."""
@@ -125,15 +141,6 @@ class Study(Generic[C]):
                 return path.parent
         why = f" (the latest: {refused})" if refused else ""
         raise ConfigError(f"expected an earlier run of these options below runs/{why}; pass its folder with --run-dir")
-
-
-def _print_plan(config: CompareConfig, cells: Sequence[Cell], shares: int) -> None:
-    if not cells:
-        console.print("nothing is left to be run")
-        return
-    console.print(plan(cells, shares).text(), highlight=False, soft_wrap=True)
-    if config.max_dollars:
-        console.print(f"limit: ${config.max_dollars:,.2f}; it is never passed")
 
 
 def _interrupt(number: int, frame: object) -> None:

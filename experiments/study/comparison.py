@@ -12,7 +12,7 @@ from w4s_gym.paths import user_path
 from w4s_gym.study.board import console
 from w4s_gym.study.cells import Cell, comparison_cells
 from w4s_gym.study.config import CompareConfig
-from w4s_gym.study.cost import check_cap
+from w4s_gym.study.cost import check_cap, plan
 from w4s_gym.study.report import ComparisonReport
 from w4s_gym.study.results import Results
 from w4s_gym.study.resuming import resumed
@@ -89,7 +89,8 @@ class Comparison:
         cells = installed(self.cells, output)
         facts = check(cells)
         rest = missing(run, cells) if run else cells
-        check_cap(rest, self.config.max_dollars, len(cells))
+        if self.config.max_dollars and rest:
+            check_cap(plan(rest, len(cells)), self.config.max_dollars, len(cells))
         prepare_policies(rest, output)
         if run is None:
             run = create_folder(path, self.config, facts)

@@ -70,9 +70,9 @@ def plan(cells: Sequence[Cell], shares: int | None = None) -> Plan:
             usage = dry.usage
             planned = _planned_calls(config, cell.designer, dry) / len(cell.designs_for)
             calls += planned
-            tokens += planned * (usage.prompt_tokens + usage.completion_tokens) / usage.calls
+            tokens += planned * (usage.prompt_tokens + usage.completion_tokens) / max(1, usage.calls)
             if dollars is not None:
-                dollars = None if usage.dollars is None else dollars + planned * usage.dollars / usage.calls
+                dollars = None if usage.dollars is None else dollars + planned * usage.dollars / max(1, usage.calls)
         for part in cell.parts:
             dry = dry_run(part.config)
             runs_of_part = _first_step(part.config, cell.designer, dry) if part.trains else 0.0
@@ -85,20 +85,17 @@ def plan(cells: Sequence[Cell], shares: int | None = None) -> Plan:
     return Plan(calls, tokens, dollars, None if dollars is None else whole, spent, simulated)
 
 
-def check_cap(cells: Sequence[Cell], cap: float, shares: int | None = None) -> None:
+def check_cap(found: Plan, cap: float, shares: int) -> None:
     """Refuse a cap of dollars under which a cell would end before it has measured anything.
 
     Args:
-        cells: what is to be run.
-        cap: most dollars of the study; 0 for no limit.
-        shares: how many cells share it; by default these.
+        found: what is to be run.
+        cap: most dollars of the study.
+        shares: how many cells share it.
 
     Raises:
         ConfigError: the cap is too low, or the executor's price is not known; the message says what works.
     """
-    if not cap or not cells:
-        return
-    found = plan(cells, shares)
     if found.least is None:
         raise ConfigError(
             "--max-dollars needs a known price, in dollars per million tokens: set it with --env-options "
@@ -106,8 +103,8 @@ def check_cap(cells: Sequence[Cell], cap: float, shares: int | None = None) -> N
         )
     if cap < found.least:
         raise ConfigError(
-            f"expected --max-dollars of at least {found.least:g}; got {cap:g}: shared out among {shares or len(cells)} "
-            "cells, it would end some before they have measured anything. The whole study is planned to cost "
+            f"expected --max-dollars of at least {found.least:g}; got {cap:g}: shared out among {shares} cells, it "
+            "would end some before they have measured anything. What is to be run is planned to cost "
             f"${found.dollars:,.2f}{' (simulated)' if found.simulated else ''}"
         )
 
