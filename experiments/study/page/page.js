@@ -189,7 +189,7 @@ function shown_changes(row) {
 function items(row) {
   if (!row.items) return null;
   const { count, failed } = row.items;
-  const lines = failed.map(([item, status, score, what]) => element("tr", {}, element("td", {}, run.items[item]), element("td", {}, status), element("td", {}, score.toFixed(2)), element("td", { class: "wrap" }, run.texts[what])));
+  const lines = failed.map(([item, status, score, what]) => element("tr", {}, element("td", {}, run.items[item]), element("td", {}, status === "ok" ? "wrong" : status), element("td", {}, score.toFixed(2)), element("td", { class: "wrap" }, run.texts[what])));
   return element("details", failed.length > 12 ? {} : { open: "" }, element("summary", {}, `What failed: ${failed.length} of ${count} items`),
     element("div", { class: "scroll" }, element("table", {}, element("tbody", {}, ...lines))));
 }
