@@ -28,6 +28,7 @@ EXTRAS = {
     "hub": ("datasets",),
     "math": ("math_verify",),
     "wandb": ("wandb",),
+    "trackio": ("trackio",),
     "minari": ("minari", "pyarrow"),
 }
 """Extra of the package -> modules that it brings."""

@@ -71,8 +71,8 @@ def check_tracker(tracker: TrackerName) -> None:
         ConfigError: its package is not installed, or it shall send what it is given and has no key.
     """
     if find_spec(tracker) is None:
-        extra = "'w4s-gym[wandb]'" if tracker == "wandb" else tracker
-        raise ConfigError(f"expected the package {tracker} for --track; install it with `pip install {extra}`")
+        install = f"pip install 'w4s-gym[{tracker}]'"
+        raise ConfigError(f"expected the package {tracker} for --track; install it with `{install}`")
     if tracker != "wandb" or _has_key():
         return
     if os.environ.get("WANDB_MODE") == "online":
