@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from w4s_gym._loop import on_shared_loop, run_sync
-from w4s_gym.benchmark import Item, get_benchmark
+from w4s_gym.benchmark import Benchmark, Item, get_benchmark
 from w4s_gym.candidates import CandidateTrials
 from w4s_gym.cluster import ItemActors, Measured
 from w4s_gym.config import EnvConfig
@@ -35,7 +35,7 @@ class Parts:
 
     def __init__(
         self,
-        benchmark: str,
+        benchmark: str | Benchmark,
         benchmark_options: Mapping[str, Any],
         executor: str | Executor | None,
         config: EnvConfig,
@@ -43,7 +43,7 @@ class Parts:
         """Keep what they are made of; nothing is opened.
 
         Args:
-            benchmark: name of the benchmark that gives the items, as `get_benchmark` takes it.
+            benchmark: that gives the items, or its name, as `get_benchmark` takes it.
             benchmark_options: its own options.
             executor: a spec as `make_executor` takes it, or an executor; who made one closes it. None: the default, or
                 those of the config, if it has several.
@@ -221,7 +221,11 @@ class _Items:
     """What an environment actor runs items with: parts of its own."""
 
     def __init__(
-        self, benchmark: str, options: Mapping[str, Any], executor: str | Executor | None, config: EnvConfig
+        self,
+        benchmark: str | Benchmark,
+        options: Mapping[str, Any],
+        executor: str | Executor | None,
+        config: EnvConfig,
     ) -> None:
         self._parts = Parts(benchmark, options, executor, config)
 

@@ -120,7 +120,7 @@ def test_examples_of_the_page_run(page: Path, tmp_path: Path, monkeypatch: pytes
 def test_every_block_of_the_pages_is_of_a_kind_that_is_run() -> None:
     for page in PAGES:
         kinds = set(re.findall(r"^```(\w+)$", page.read_text(encoding="utf-8"), re.MULTILINE))
-        assert kinds <= {"python", "bash", "pyi", "text", "json", "yaml"}, page
+        assert kinds <= {"python", "bash", "pyi", "text", "json", "yaml", "toml"}, page
 
 
 @pytest.mark.parametrize(

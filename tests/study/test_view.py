@@ -177,6 +177,28 @@ def test_a_browser_opens_it_without_an_error(page, width, count):
     assert "new best" in shown
 
 
+def test_filters_leave_what_they_say(page, tmp_path):
+    path, data = page(10)
+    ours = [r for r in data["rows"] if r["algo"] == "rlao"]
+    user = """
+        const set = (id, value) => { byId(id).value = value; byId(id).dispatchEvent(new Event(id === "query" ? "input" : "change")); };
+        const seen = [];
+        for (const [id, value] of [["which", "best"], ["which", "failed"], ["which", "all"], ["designer", "rlao"], ["query", "7 plain"]]) {
+          set(id, value);
+          seen.push(byId("tree").querySelectorAll("button").length);
+        }
+        document.title = seen.join(" ");
+    """  # noqa: E501
+    used = path.read_text().replace("</body>", f"<script>{user}</script></body>")
+    (tmp_path / "used.html").write_text(used)
+    counts = [
+        sum(r["new_best"] for r in data["rows"]), sum(r["status"] != "evaluated" for r in data["rows"]),
+        len(data["rows"]), len(ours), sum("7 plain" in data["texts"][r["action"]] for r in ours),
+    ]  # fmt: skip
+    assert counts[-1] == 1 < counts[0] < counts[2]
+    assert f"<title>{' '.join(map(str, counts))}</title>" in browse(tmp_path / "used.html")
+
+
 def test_a_notebook_shows_it_in_a_frame_of_its_own(page, tmp_path):
     page(text=HOSTILE.replace("\ud800", ""))
     frame = show(tmp_path / "compare")._repr_html_()
