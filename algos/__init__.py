@@ -36,7 +36,7 @@ def make_policy(spec: str, **options: Any) -> Policy:
     Example:
         >>> make_policy("tinny")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        w4s_gym.errors.ConfigError: expected a policy `tiny`, ... got 'tinny'
+        w4s_gym.errors.ConfigError: expected a policy `tiny`, ... got 'tinny'; did you mean 'tiny'?
     """
     scheme, _, name = spec.partition(":")
     if is_plugin(spec):

@@ -105,7 +105,8 @@ def check_cap(found: Plan, cap: float, shares: int) -> None:
         raise ConfigError(
             f"expected --max-dollars of at least {found.least:g}; got {cap:g}: shared out among {shares} cells, it "
             "would end some before they have measured anything. What is to be run is planned to cost "
-            f"${found.dollars:,.2f}{' (simulated)' if found.simulated else ''}"
+            f"${found.dollars:,.2f}{' (simulated)' if found.simulated else ''}, but before each call the most that it "
+            "may cost is set aside"
         )
 
 
