@@ -62,7 +62,7 @@ def test_the_table_has_every_designer_and_says_simulated(finished):
     titles = [line for line in text.splitlines() if line.startswith("#")]
     assert len(titles) >= 5
     assert all("simulated" in title for title in titles)
-    assert {p.name for p in finished.glob("*.png")} == {"learning_curves.png", "design_curve.png"}
+    assert {p.name for p in finished.glob("*.png")} == {"learning_curves.png", "design_curve.png", "front.png"}
 
 
 def test_the_table_says_under_which_options_it_was_made(tmp_path):
@@ -74,7 +74,8 @@ def test_the_table_says_under_which_options_it_was_made(tmp_path):
 
 
 def test_the_report_is_made_again_from_the_journal_alone(finished):
-    before = {name: (finished / name).read_bytes() for name in ("table.md", "design_curve.png", "best_workflow.py")}
+    names = ("table.md", "design_curve.png", "front.png", "best_workflow.py")
+    before = {name: (finished / name).read_bytes() for name in names}
     for name in before:
         (finished / name).unlink()
     assert COMPARE.run(CompareConfig(report=finished)) == 0
