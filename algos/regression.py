@@ -3,7 +3,7 @@
 Only the target's tokens carry loss. Rows are batched with left padding to the longest of the batch, similar lengths
 together, so that every target ends at the right edge and logits are computed for the targets' tail only. Rows that
 begin alike are packed where the model takes it, so that what they share is computed once (`packing.py`).
-`Regression.step` is the one place where RLAO and SFT take a gradient step.
+`Regression.step` is the one place where RLAO and SFT take a gradient step. Several processes share it (`team.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 from w4s_gym.algos.codec import Codec, EncodedRow
 from w4s_gym.algos.packing import Tree
 from w4s_gym.algos.policies.devices import has_fast_bfloat16
+from w4s_gym.algos.team import find_team
 from w4s_gym.algos.tree_attention import TreeAttention, takes_logits_to_keep, takes_position_ids
 from w4s_gym.errors import ConfigError
 
@@ -60,6 +61,9 @@ class Regression:
         self._tail_logits = takes_logits_to_keep(model)
         self._takes_positions = takes_position_ids(model)
         self._packed = TreeAttention(model) if packing else None
+        self._team = find_team()
+        if self._team is not None:
+            self._team.copy(self._parameters)
 
     @property
     def steps(self) -> int:
@@ -68,19 +72,49 @@ class Regression:
 
     def step(self, batch: Sequence[EncodedRow], learning_rate: float) -> tuple[float, int]:
         """Take one optimizer step; returns the loss and the number of tokens computed (padding too)."""
+        if self._team is not None:
+            self._team.order(("step", list(batch), learning_rate))
+        return self._step(batch, learning_rate)
+
+    def _step(self, batch: Sequence[EncodedRow], learning_rate: float) -> tuple[float, int]:
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         self.model.train()
         self._optimizer.zero_grad(set_to_none=True)
         total, size = 0.0, 0
-        for weighted_sum, computed in self._sums(batch):
+        for weighted_sum, computed in self._sums(self._team.share(batch) if self._team else batch):
             loss = weighted_sum / len(batch)
             loss.backward()
             total += loss.item()
             size += computed
+        if self._team is not None:
+            total, size = self._sum(total, size)
         torch.nn.utils.clip_grad_norm_(self._parameters, self._clip)
         self._optimizer.step()
         return total, size
+
+    def _sum(self, total: float, size: int) -> tuple[float, int]:
+        """Sum gradients, loss and number of tokens over the processes."""
+        assert self._team is not None
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
+        for parameter, gradient in zip(self._parameters, self._team.sum(gradients), strict=True):
+            parameter.grad = gradient
+        figures = self._team.sum([torch.tensor([total, size], dtype=torch.float64, device=self._device)])[0]
+        return figures[0].item(), int(figures[1].item())
+
+    def follow(self) -> None:
+        """Take the steps of the process that plays, until it dismisses this one."""
+        assert self._team is not None
+        while (order := self._team.order())[0] != "end":
+            if order[0] == "step":
+                self._step(*order[1:])
+            else:
+                self._take_up(order[1])
+
+    def dismiss(self) -> None:
+        """Let the processes that follow end."""
+        if self._team is not None:
+            self._team.order(("end",))
 
     def loss(self, rows: Sequence[EncodedRow]) -> torch.Tensor:
         """Return the mean over rows of weight x mean token cross-entropy of the target, in one pass, unpacked."""
@@ -91,7 +125,14 @@ class Regression:
         torch.save(self._optimizer.state_dict(), path)
 
     def load(self, path: Path) -> None:
-        """Read what `save` wrote."""
+        """Read what `save` wrote; the weights were read before."""
+        if self._team is not None:
+            self._team.order(("load", path))
+        self._take_up(path)
+
+    def _take_up(self, path: Path) -> None:
+        if self._team is not None:
+            self._team.copy(self._parameters)
         self._optimizer.load_state_dict(torch.load(path, map_location=self._device, weights_only=True))
 
     def _sums(self, batch: Sequence[EncodedRow]) -> Iterator[tuple[torch.Tensor, int]]:

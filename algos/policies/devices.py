@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 
@@ -13,10 +15,12 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 
 
 def pick_device(device: str) -> str:
-    """Return the device of this name; `auto` is the first GPU, else the CPU."""
+    """Return the device of this name; `auto` is the first GPU, or that of this process of several, else the CPU."""
     if device != "auto":
         return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if not torch.cuda.is_available():
+        return "cpu"
+    return f"cuda:{os.environ['LOCAL_RANK']}" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else "cuda"
 
 
 def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:

@@ -6,6 +6,7 @@ Online runs write a checkpoint after each iteration and go on from it when they 
 from __future__ import annotations
 
 import json
+import os
 import uuid
 import warnings
 from collections.abc import Mapping
@@ -143,6 +144,34 @@ class _Tracked:
             print(f"tracked: {self._run.place}")
 
 
+def follows(algorithm: BestOfM) -> bool:
+    """Whether this is one of several processes that another one plays for; its gradient steps are taken, to the end.
+
+    Raises:
+        ConfigError: the algorithm does not train in several processes.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return False
+    from w4s_gym.algos.rlao import RLAO
+    from w4s_gym.algos.team import find_team
+
+    team = find_team()
+    assert team is not None
+    if not isinstance(algorithm, RLAO):
+        raise ConfigError(f"expected --algo rlao or sft in {team.size} processes; got {algorithm.name}")
+    if team.rank == 0:
+        return False
+    algorithm.regression.follow()
+    return True
+
+
+def dismiss(algorithm: BestOfM) -> None:
+    """Let the processes end that follow this one."""
+    regression = getattr(algorithm, "regression", None)
+    if regression is not None:
+        regression.dismiss()
+
+
 def train_offline(config: TrainConfig) -> None:
     """Train on recorded rows."""
     rows: list[Row] = []
@@ -151,12 +180,15 @@ def train_offline(config: TrainConfig) -> None:
             raise ConfigError(f"expected a file of rows; there is no {file}. Write one with --algo untrained")
         rows += read_rows(file)
     algorithm = config.make_algorithm(config.make_policy())
+    if follows(algorithm):
+        return
     figures = algorithm.update(Batch(rows, "", 0.0))
     algorithm.save(config.out / "state")
+    dismiss(algorithm)
     tracked = _Tracked(config, any(row.simulated for row in rows))
     tracked.log(0, figures)
     tracked.finish({"rows": len(rows)})
-    print(f"{len(rows)} rows: " + " ".join(f"{key} {value:.4g}" for key, value in figures.items()))
+    print(f"{len(rows)} rows: " + " ".join(f"{key} {value:.7g}" for key, value in figures.items()))
     print(f"weights: {config.out / 'state' / 'policy'}")
 
 
@@ -164,6 +196,8 @@ def train_online(config: TrainConfig) -> None:
     """Play and learn, one checkpoint per iteration."""
     policy = config.make_policy()
     algorithm = config.make_algorithm(policy)
+    if follows(algorithm):
+        return
     state = config.out / "state"
     checkpoint.settle(state)
     if (state / "progress.json").exists():
@@ -200,6 +234,7 @@ def train_online(config: TrainConfig) -> None:
         best = algorithm.progress
         tracked.finish({"validation/best": best.best_accuracy})
         env.close()
+    dismiss(algorithm)
 
 
 def _curve(out: Path) -> list[dict[str, float]]:
