@@ -56,7 +56,9 @@ def failure_log(env: WorkflowDesignEnv, workflow: str, evaluation: Evaluation, c
     items, seen = env.to_show(workflow, evaluation)
     failed = failed_results(seen)
     chosen = random.sample(failed, min(count, len(failed)))
-    return list_cases(failure_cases(env.benchmark, items, chosen)) or "(none)"
+    cases = failure_cases(env.benchmark, items, chosen)
+    env.mark_shown(chosen if cases else ())
+    return list_cases(cases) or "(none)"
 
 
 def compact_request(

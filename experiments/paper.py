@@ -74,6 +74,8 @@ class PaperConfig(CompareConfig):
     """Designers of the tables (`transfer`: its meta-agents only)."""
     seeds: int = 1
     """Number of seeds of every designer."""
+    feedback_items: int | None = 0
+    """Items that failures are shown from, beside those that pay; 0: failures are validation items, as published."""
     budget: int = 4_000
     """Executor calls of training or search; without limit with `--published`."""
     design_episodes: int = 2

@@ -99,7 +99,8 @@ def toy_env(scripted: ScriptedExecutor):
     made: list[WorkflowDesignEnv] = []
 
     def make(benchmark: str = "Toy", **options: Any) -> WorkflowDesignEnv:
-        env = WorkflowDesignEnv(benchmark, scripted, **options)
+        # Tests count and draw among validation items; those of `feedback_items` say so.
+        env = WorkflowDesignEnv(benchmark, scripted, **{"feedback_items": 0, **options})
         made.append(env)
         return env
 

@@ -252,7 +252,7 @@ def test_journal_has_every_evaluation(toy_env, right_in, tmp_path):
     env.step(right_in(7))
     records = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     kinds = [r["kind"] for r in records]
-    assert kinds == ["evaluation", "reset", "evaluation", "candidate", "turn"]
+    assert kinds == ["evaluation", "reset", "evaluation", "candidate", "memorising", "turn"]
     assert all(r["simulated"] and r["split"] for r in records)
     assert records[1]["isolation"] == env.reset()[1]["isolation"] and records[1]["isolation"]["level"] != ""
 

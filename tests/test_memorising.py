@@ -2,9 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 
-from w4s_gym.feedback import memorising
+import pytest
+
+from w4s_gym.benchmark import get_benchmark
+from w4s_gym.feedback import Memorising, memorising
 from w4s_gym.results import Evaluation, ItemResult
+from w4s_gym.scorer import Scorer
 from w4s_gym.splits import make_split
 
 
@@ -55,10 +60,40 @@ def test_where_nothing_is_left_over_a_quarter_of_the_validation_items_is_set_apa
 
 def test_memorising_compares_what_was_shown_with_the_rest():
     results = tuple(ItemResult(str(i), "ok", float(i < 3)) for i in range(6))
-    assert memorising(Evaluation(results, 6), {"0", "1"}) == {
-        "shown": 1.0,
-        "unseen": 0.25,
-        "shown_items": 2,
-        "unseen_items": 4,
-    }
-    assert memorising(Evaluation(results, 6), set()) is None
+    found = memorising(Evaluation(results, 6), {"0", "1"})
+    assert found == Memorising(2.0, 2, 1.0, 4) and found.accuracies() == (1.0, 0.25)
+    assert (found + found).accuracies() == (1.0, 0.25) and (found + found).unseen_items == 8
+    assert memorising(Evaluation(results, 6), set()).accuracies() is None
+
+
+@pytest.mark.parametrize(("options", "items"), [({}, 4), ({"validation_size": 2}, 1), ({"feedback_items": 6}, 6)])
+def test_by_default_failures_are_shown_from_a_quarter_as_many_items_beside_those_that_pay(toy_env, options, items):
+    env = toy_env(**{"feedback_items": None, **options})
+    assert len(env.split.feedback) == items and len(env.split.validation) == (env.config.validation_size or 16)
+
+
+def test_what_is_published_or_never_shown_has_no_feedback_items(toy_env, monkeypatch):
+    assert toy_env("HumanEval", feedback_items=None, split="published")._parts._feedback_items() == 0
+    monkeypatch.setattr("w4s_gym.parts.get_benchmark", lambda name: replace(get_benchmark("Toy"), confidential=True))
+    assert toy_env(feedback_items=None).split.feedback == ()
+
+
+def test_where_shown_items_pay_memorising_is_measured_on_them(toy_env):
+    env = toy_env(feedback_items=0, validation_size=12, feedback_cases=2)
+    _, action = table_of(env.reset(seed=3)[0])
+    env.step(action)
+    assert env.memorising.accuracies() == (1.0, 0.0) and env.memorising.shown_items == 2
+    env.reset(seed=3)
+    env.step(action)
+    assert env.memorising.shown_items == 2, "what is played again counts once"
+
+
+def test_the_scorer_tells_what_it_has_shown(toy_env):
+    with Scorer(toy_env(feedback_items=8, validation_size=12, feedback_cases=3), 0) as scorer:
+        env = scorer._env
+        _, text = scorer(env.benchmark.seeds[0].source)
+        assert env.memorising == Memorising()
+        shown = re.findall(r"What is (\d+) plus", text)
+        source = env.benchmark.seeds[0].source + "# again\n"
+        scorer(source)
+        assert env.memorising.shown_items == len(shown) == 3

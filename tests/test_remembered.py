@@ -39,7 +39,7 @@ def play(seed=1, executor="sim:gpt-3.5-turbo", **options):
 def test_environments_that_are_alike_measure_the_same_once_with_the_same_figures_and_charges(runs):
     alone = play()
     once = len(runs)
-    assert once == 5 + 5 + 3
+    assert once == 2 * (5 + 1) + 3, "validation items, and one that failures are shown from; then the test"
     first = play(remember=True)
     assert len(runs) == 2 * once
     second = play(remember=True)

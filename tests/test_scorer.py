@@ -35,7 +35,7 @@ def scorer(scripted):
 
 
 def test_it_scores_as_the_environment_does_and_tells_what_failed(scorer, toy_env):
-    score, feedback = scorer()(SOLVER % 6)
+    score, feedback = scorer(feedback_items=0)(SOLVER % 6)
     env = toy_env(validation_size=8, test_size=4)
     evaluation = env.evaluate_workflow(SOLVER % 6)
     assert 0 < score == evaluation.accuracy < 1
@@ -87,7 +87,7 @@ def test_a_workflow_is_paid_once_whoever_asks(scorer, scripted):
         threads = list(pool.map(one, [SOLVER % share for share in (6, 9, 6, 9)]))
     awaited = asyncio.run(one.ascore(SOLVER % 6))
     assert threads[0] == threads[2] == awaited and threads[1] == threads[3] != threads[0]
-    assert len(scripted.requests) == 2 * 8
+    assert len(scripted.requests) == 2 * (8 + 2), "validation items, and those that failures are shown from"
 
 
 def test_it_knows_the_task_the_seeds_and_the_test_items(scorer):

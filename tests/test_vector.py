@@ -20,7 +20,7 @@ def vector(scripted):
     made = []
 
     def make(num_envs=3, **options):
-        options = {"validation_size": 6, "test_size": 4, "max_turns": 2, **options}
+        options = {"validation_size": 6, "test_size": 4, "max_turns": 2, "feedback_items": 0, **options}
         made.append(VectorWorkflowDesignEnv("Toy", scripted, num_envs=num_envs, **options))
         return made[-1]
 

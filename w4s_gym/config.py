@@ -46,10 +46,11 @@ class EnvConfig:
     seed of an episode chooses it."""
     feedback_cases: int = 5
     """Number of failed items shown after a turn; 0 shows none."""
-    feedback_items: int = 0
-    """Number of further items that the failures are shown from. They never pay, so a workflow that answers from a table
-    of what was shown earns nothing, and the journal says how much better workflows do on items that were shown. Each
-    turn runs its workflow on them. 0: failures are validation items, as published."""
+    feedback_items: int | None = None
+    """Number of items that the failures are shown from, beside those that pay: a workflow that answers from a table of
+    what was shown earns nothing by it. They are taken from what validation and test leave over, else from validation.
+    Each turn runs its workflow on them. None: a quarter as many as validation items, but none with the published split
+    and for confidential benchmarks, whose questions are never shown. 0: failures are validation items, as published."""
     prompt_style: PromptStyle = "full"
     """`full` as published, `compact` (for meta-agents with a small context), or `guided` (for weak meta-agents, which
     take shown questions for their own task)."""
@@ -102,7 +103,6 @@ class EnvConfig:
             ("window", 1),
             ("max_repairs", 0),
             ("feedback_cases", 0),
-            ("feedback_items", 0),
         ):
             whole_number(getattr(self, name), least, name)
         for name, least in (("validation_size", 1), ("test_size", 1), ("draw", 0)):

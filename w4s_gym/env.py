@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from threading import Lock
@@ -21,7 +21,7 @@ from w4s_gym.episode import Episode
 from w4s_gym.errors import BudgetExceeded, ConfigError, ExecutorUnavailable, ProtocolError
 from w4s_gym.executor_pool import ExecutorPool
 from w4s_gym.executors import Executor
-from w4s_gym.feedback import failed_results, failure_cases, memorising
+from w4s_gym.feedback import Memorising, failed_results, failure_cases, memorising
 from w4s_gym.info import build_info, isolation_view
 from w4s_gym.ledger import Ledger
 from w4s_gym.measure import Part, Trial
@@ -160,7 +160,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
 
         Args:
             workflow: its source.
-            evaluation: its results on the validation items: those are shown, unless `feedback_items` sets others apart.
+            evaluation: its results on the validation items: those are shown with `feedback_items=0`.
 
         Returns:
             The items and the results; none, with a warning and a record, if the items could not be measured.
@@ -173,18 +173,33 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         """`to_show`, awaited; on another draw than the episode's, if one is given."""
         items = self.split.feedback
         if not items:
+            self._compare_shown(workflow, evaluation)
             return self.split.validation, evaluation
         try:
-            measuring = self._trials.measurer.measure([workflow], "feedback", self._on_draw(draw))
-            measured = (await on_shared_loop(measuring))[0]
+            measured = await on_shared_loop(self._trials.measurer.measure_feedback(workflow, self._on_draw(draw)))
         except (ExecutorUnavailable, BudgetExceeded) as error:
             gym.logger.warn(f"no failures are shown: {error}")
             self._parts.record("no_feedback", error=f"{type(error).__name__}: {error}"[:500])
             return items, Evaluation((), len(items))
-        compared = memorising(measured, self._shown)
-        if compared is not None:
-            self._parts.record("memorising", **compared)
+        self._compare_shown(workflow, measured)
         return items, measured
+
+    def mark_shown(self, results: Iterable[ItemResult]) -> None:
+        """Say which items' gold answers were shown to whoever designs, for `memorising`."""
+        self._shown.update(result.item_id for result in results)
+
+    @property
+    def memorising(self) -> Memorising:
+        """How the workflows that failures were shown of did on items shown before them, and on the others."""
+        return self._parts.memorising
+
+    def _compare_shown(self, workflow: str, evaluation: Evaluation) -> None:
+        compared = memorising(evaluation, self._shown)
+        accuracies = compared.accuracies()
+        if accuracies is not None and self._parts.note_memorising((workflow, frozenset(self._shown)), compared):
+            shown, unseen = accuracies
+            sizes = {"shown_items": compared.shown_items, "unseen_items": compared.unseen_items}
+            self._parts.record("memorising", shown=shown, unseen=unseen, **sizes)
 
     @property
     def measured(self) -> list[tuple[str, Evaluation]]:
@@ -661,7 +676,7 @@ class WorkflowDesignEnv(gym.Env[str, str]):
         failed = sorted(failed_results(seen), key=lambda result: place[result.item_id])[: self.config.feedback_cases]
         cases = failure_cases(self.benchmark, items, failed)
         if cases:
-            self._shown.update(result.item_id for result in failed)
+            self.mark_shown(failed)
         return cases
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 from w4s_gym.benchmark import Benchmark, Item
 from w4s_gym.quoting import quoted
@@ -15,26 +16,42 @@ def failed_results(evaluation: Evaluation) -> list[ItemResult]:
     return [result for result in evaluation.scored if result.score < 1.0]
 
 
-def memorising(evaluation: Evaluation, shown: Collection[str]) -> dict[str, float] | None:
+@dataclass(frozen=True)
+class Memorising:
+    """How workflows did on items whose gold answers had been shown before, and on the others of the same set."""
+
+    shown: float = 0.0
+    """Sum of the scores on items that were shown."""
+    shown_items: int = 0
+    unseen: float = 0.0
+    """Sum of the scores on the other items."""
+    unseen_items: int = 0
+
+    def __add__(self, other: Memorising) -> Memorising:
+        return Memorising(
+            self.shown + other.shown,
+            self.shown_items + other.shown_items,
+            self.unseen + other.unseen,
+            self.unseen_items + other.unseen_items,
+        )
+
+    def accuracies(self) -> tuple[float, float] | None:
+        """Return the accuracies on shown and on unseen items; None when one of them has no items."""
+        if not self.shown_items or not self.unseen_items:
+            return None
+        return self.shown / self.shown_items, self.unseen / self.unseen_items
+
+
+def memorising(evaluation: Evaluation, shown: Collection[str]) -> Memorising:
     """Compare a workflow's accuracy on items whose gold answers were shown before with that on the others.
 
     Args:
         evaluation: on the items that failures are shown from.
         shown: ids of those that were shown.
-
-    Returns:
-        Accuracies and numbers of items of both; None when one of them is empty.
     """
     seen = [result.score for result in evaluation.scored if result.item_id in shown]
     unseen = [result.score for result in evaluation.scored if result.item_id not in shown]
-    if not seen or not unseen:
-        return None
-    return {
-        "shown": sum(seen) / len(seen),
-        "unseen": sum(unseen) / len(unseen),
-        "shown_items": len(seen),
-        "unseen_items": len(unseen),
-    }
+    return Memorising(sum(seen), len(seen), sum(unseen), len(unseen))
 
 
 def failure_cases(

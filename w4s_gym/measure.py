@@ -157,6 +157,16 @@ class Measurer:
         self._record("evaluation", part=f"some {part}", draw=episode.draw, workflow=source, **view)
         return list(evaluation.items)
 
+    async def measure_feedback(self, source: str, episode: Episode) -> Evaluation:
+        """Measure a workflow on the items that failures are shown from; who asks at the same time waits for the first.
+
+        Raises:
+            ExecutorUnavailable: too few items could be measured.
+            BudgetExceeded: a cap of the run was reached.
+        """
+        async with self._locks.setdefault((f"feedback {digest(source)}", episode.draw), asyncio.Lock()):
+            return (await self.measure([source], "feedback", episode))[0]
+
     async def try_workflow(
         self, source: str, self_test: bool, episode: Episode, race: Race | None = None, must_ask: bool = False
     ) -> Trial:

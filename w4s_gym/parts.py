@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -17,6 +17,7 @@ from w4s_gym.errors import ConfigError
 from w4s_gym.evaluation import Evaluator
 from w4s_gym.executor_pool import ExecutorPool, Pool, PoolMember, pool_name, read_pool
 from w4s_gym.executors import Executor, make_executor
+from w4s_gym.feedback import Memorising
 from w4s_gym.journal import Journal
 from w4s_gym.ledger import Caps, Ledger
 from w4s_gym.measure import Measurer
@@ -79,6 +80,7 @@ class Parts:
                     "expected no `budget` and no `evaluation_caps` (max_dollars in studies) with `cluster`: actors pay "
                     "on their own, so that caps over several items could be passed"
                 )
+        self._compared: dict[Hashable, Memorising] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         self.check_copy()
@@ -125,8 +127,27 @@ class Parts:
             config.split_seed,
             config.split,
             published(items) if published else None,
-            config.feedback_items,
+            self._feedback_items(),
         )
+
+    def _feedback_items(self) -> int:
+        benchmark, config = self._benchmark, self._config
+        if config.feedback_items is not None:
+            return config.feedback_items
+        if config.split == "published" or benchmark.confidential:
+            return 0
+        return max(1, (config.validation_size or benchmark.validation_size) // 4)
+
+    @property
+    def memorising(self) -> Memorising:
+        """How workflows did on items that were shown before them, and on the others: sum over all environments."""
+        return sum(self._compared.values(), Memorising())
+
+    def note_memorising(self, key: Hashable, compared: Memorising) -> bool:
+        """Add to `memorising`; return whether it was new: what is played again under the same key counts once."""
+        new = key not in self._compared
+        self._compared[key] = compared
+        return new
 
     @cached_property
     def executor(self) -> Executor:

@@ -81,6 +81,7 @@ class Scorer:
             failed = failed_results(seen)
             shown = Random(f"{draw}/{source}").sample(failed, min(len(failed), env.config.feedback_cases))
             cases = list_cases(failure_cases(env.benchmark, items, shown))
+            env.mark_shown(shown if cases else ())
             lines += [f"Questions it got wrong:\n{cases}"] if cases else []
         return env.value(evaluation), "\n".join(lines)
 
@@ -127,7 +128,7 @@ def make_scorer(env_id: str, *, draw: int = 0, **options: Any) -> Scorer:
         >>> with w4s_gym.make_scorer("W4S-GSMSymbolic-v0", validation_size=8, test_size=8) as scorer:
         ...     score, feedback = scorer(scorer.seeds["CoT"])
         ...     scorer("no program")[0], scorer.ledger.usage.calls
-        (0.0, 8)
+        (0.0, 10)
         >>> 0 <= score <= 1 and feedback.startswith("Accuracy on 8 validation items: ")
         True
     """

@@ -68,7 +68,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class FailureCase:
-    """A validation item that the current workflow got wrong."""
+    """An item that the current workflow got wrong."""
 
     question: str
     answer: str
@@ -93,7 +93,7 @@ class DesignState:
     history: tuple[Attempt, ...]
     """Seed workflows, then one attempt a turn, oldest first."""
     cases: tuple[FailureCase, ...]
-    """Validation items that the current workflow fails."""
+    """Items that the current workflow fails."""
     repair: ErrorReport | None = None
     """Set while the last action waits for a repair."""
     repairs_left: int = 0
@@ -119,7 +119,7 @@ def after(state: DesignState, candidate: Candidate, cases: tuple[FailureCase, ..
     Args:
         state: the state it was tried in.
         candidate: the candidate, measured on all items if it was measured.
-        cases: validation items that it fails; they enter the state only if it was measured.
+        cases: items that it fails; they enter the state only if it was measured.
 
     Returns:
         The state that waits for a repair (`needs_repair`), the same state (`infrastructure`: the episode ends), or that

@@ -242,5 +242,9 @@ def measure(space: Workspace, meta_agent: Policy | None, found: Found | None, sh
 
 
 def comparison_cells(config: CompareConfig, variant: str = "") -> list[Cell]:
-    """All cells of a comparison; seed by seed, so that an interrupted run has whole comparisons."""
-    return [Cell(config, algo, seed, variant) for seed in range(config.seeds) for algo in config.algos]
+    """All cells of a comparison; seed by seed, so that an interrupted run has whole comparisons.
+
+    Of a seed those that train come first: they take longest, and the last to run should be short.
+    """
+    longest_first = sorted(config.algos, key=lambda algo: not find_designer(algo).trains)
+    return [Cell(config, algo, seed, variant) for seed in range(config.seeds) for algo in longest_first]

@@ -57,6 +57,9 @@ class CompareConfig:
     """Validation items."""
     test_size: int = 100
     """Test items (at most)."""
+    feedback_items: int | None = None
+    """Items that failures are shown from, beside those that pay; by default a quarter as many as validation items. 0:
+    failures are validation items, as published."""
     cache: Literal["off", "read", "write"] = "write"
     """Replies of a real executor: `write` keeps and uses them (no cell pays what another one has asked, nor an
     interrupted one what it has), `read` only uses them, `off` asks anew. They lie in `replies/` of the run folder, or
@@ -172,6 +175,7 @@ class CompareConfig:
             **({} if self.pool else {"executor": self.executor}),
             "validation_size": self.validation_size,
             "test_size": self.test_size,
+            "feedback_items": self.feedback_items,
             **({"executor_config": executor} if executor else {}),
             **({"cluster": {"actors": self.actors, "address": self.cluster_address}} if self.actors else {}),
             **given,
@@ -197,8 +201,9 @@ class CompareConfig:
 
     @classmethod
     def of_run(cls, stored: Mapping[str, Any]) -> Self:
-        """Read what a run folder keeps; fields that it does not have get their defaults."""
+        """Read what a run folder keeps; fields that it does not have get their defaults, or what held before them."""
         known = {f.name for f in fields(cls)} - NOT_MEASURED
+        stored = {"feedback_items": 0, **stored}
         return cls(**{name: _read(name, value) for name, value in stored.items() if name in known})
 
     def sets(self, name: str) -> bool:

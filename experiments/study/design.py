@@ -48,6 +48,7 @@ def design(space: Workspace, policy: Policy, final: FinalTest) -> dict[str, Any]
     return {
         "episodes": result,
         "usage": asdict(spent),
+        "memorising": asdict(final.env.memorising),
         "start": {"workflow": final.test(start.workflow), "validation": start.accuracy},
     }
 

@@ -69,3 +69,25 @@ def optimism_table(results: Results) -> Table | None:
     table.add("workflows", plain(found.workflows, ".0f"))
     table.notes.append("Over the distinct single proposals of all meta-agents and seeds, each measured on both splits.")
     return table
+
+
+def memorising_table(results: Results) -> Table | None:
+    """Return accuracies on items that were shown to who wrote the workflows, and on others."""
+    table = Table(
+        f"Memorising: accuracy on items whose answers were shown before, and on others{results.mark}",
+        ["designer", "shown %", "unseen %", "shown runs", "unseen runs"],
+    )
+    for algo in results.algos:
+        found = results.memorising(algo)
+        accuracies = found.accuracies()
+        if accuracies is not None:
+            sizes = plain(found.shown_items), plain(found.unseen_items)
+            table.add(results.label(algo), *map(percent, accuracies), *sizes)
+    if not table.rows:
+        return None
+    pay = results.config.environment_options()["feedback_items"] == 0
+    table.notes.append(
+        "What is shown are failures, so a workflow that has learnt nothing by heart does worse on them than on others. "
+        f"The items that failures are shown from {'are those that pay, as published' if pay else 'do not pay'}."
+    )
+    return table

@@ -15,7 +15,7 @@ from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.design_tables import design_table, ends_table, written_table
 from w4s_gym.study.figures_file import Figures
 from w4s_gym.study.front import Front
-from w4s_gym.study.inference_tables import improvement_table, iqm_table, optimism_table
+from w4s_gym.study.inference_tables import improvement_table, iqm_table, memorising_table, optimism_table
 from w4s_gym.study.learning import learning_table
 from w4s_gym.study.plot_data import Plot
 from w4s_gym.study.plots import comparison_plots, front_plot
@@ -39,6 +39,7 @@ class ComparisonReport:
             iqm_table(results, boot),
             improvement_table(results, boot),
             optimism_table(results),
+            memorising_table(results),
             ends_table(results),
             written_table(results),
         ]

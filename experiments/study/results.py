@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from w4s_gym.errors import ConfigError
+from w4s_gym.feedback import Memorising
 from w4s_gym.journal import RunFolder
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.designers import DESIGNERS, Designer, find_designer
@@ -171,6 +172,12 @@ class Results:
             total = comb(len(ranked), count)
             means.append(sum(comb(len(ranked) - 1 - i, count - 1) / total * test for i, (_, test) in enumerate(ranked)))
         return means
+
+    def memorising(self, algo: str) -> Memorising:
+        """Accuracy on items that were shown before and on others, in training or search and at the design budget."""
+        parts = [part for cell in self.of(algo) for part in (cell.result, cell.result.get("design", {}))]
+        # Runs of earlier versions have none.
+        return sum((Memorising(**part["memorising"]) for part in parts if "memorising" in part), Memorising())
 
     def usage(self, algo: str) -> dict[str, float | None]:
         """Mean usage of training or search over seeds: calls, tokens, dollars, seconds of the executor."""

@@ -13,6 +13,7 @@ from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.algos.trajectory import write_rows
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import BudgetExceeded
+from w4s_gym.feedback import Memorising
 from w4s_gym.racing import Saving
 from w4s_gym.study.environment import Workspace
 from w4s_gym.study.meter import Written
@@ -71,6 +72,8 @@ class Trained:
     """What it cost, summed over the environments."""
     saving: Saving
     """What racing saved."""
+    memorising: Memorising
+    """Accuracy on items that were shown before, and on others, summed over the environments."""
     seconds: float
     learning_seconds: float
     """Part of the seconds that updates took."""
@@ -85,6 +88,7 @@ class Trained:
             "curve": self.curve,
             "training": asdict(self.usage),
             "racing": asdict(self.saving),
+            "memorising": asdict(self.memorising),
             "measured": self.measured,
             "written": self.written.record(),
         }
@@ -137,4 +141,5 @@ def train(space: Workspace, algorithm: Algorithm, envs: Sequence[WorkflowDesignE
     saving = sum((env.saving for env in envs), Saving(0, 0, 0, 0))
     measured = [(digest, e.accuracy, e.tokens_per_item) for env in envs for digest, e in env.measured]
     seconds = time.monotonic() - start
-    return Trained(best, curve, usage, saving, seconds, learning, sorted(measured), space.meter.written)
+    memorising = sum((env.memorising for env in envs), Memorising())
+    return Trained(best, curve, usage, saving, memorising, seconds, learning, sorted(measured), space.meter.written)

@@ -34,6 +34,9 @@ SMALLEST = {
 
 Scripts that are not listed (they need benchmark files, a real model or minutes) only read their options: their own
 tests run them."""
+AGAIN = {"compare_algos.py": "--plan"}
+"""Script -> what more it is given when the page has run it before: its options, designers and environment are then
+tried as before a run, and its cost is measured."""
 INSTALLS = ("python3 -m venv", ". .venv", "pip install", "bash .ci/check", "pre-commit")
 
 
@@ -43,11 +46,11 @@ def run_shell(example: Example) -> None:
         for command in re.split(r"\s&&\s", line):
             words = shlex.split(command, comments=True)
             if words:
-                run_command(words, example.namespace["tmp"])
+                run_command(words, example.namespace["tmp"], example.namespace.setdefault("scripts", set()))
 
 
-def run_command(words: list[str], folder: Path) -> None:
-    """Run one command of the documentation, or the smallest form of it."""
+def run_command(words: list[str], folder: Path, scripts: set[str]) -> None:
+    """Run one command of the documentation, or the smallest form of it; `scripts` has the names of those that ran."""
     if shlex.join(words).startswith(INSTALLS):  # CI itself runs these (.ci/run, .ci/installs); here: do they exist?
         check_installation(words)
         return
@@ -63,7 +66,9 @@ def run_command(words: list[str], folder: Path) -> None:
         words = words[1:]
         if words[0].startswith("experiments/"):
             assert (ROOT / words[0]).is_file(), f"the documentation names {words[0]}, which does not exist"
-            smallest = SMALLEST.get(Path(words[0]).name, ONLY_OPTIONS)
+            script = Path(words[0]).name
+            smallest = SMALLEST.get(script, ONLY_OPTIONS) + (f" {AGAIN.get(script, '')}" if script in scripts else "")
+            scripts.add(script)
             if any(word.endswith(".yaml") for word in words):  # a big model: its file is read, nothing is trained
                 smallest = ONLY_OPTIONS
             if "--env" in words and "W4S_DATA_DIR" not in environment:  # its benchmark needs files that are not here

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from random import Random
 
@@ -13,11 +14,13 @@ import pytest
 
 from w4s_gym.command_line import parse
 from w4s_gym.errors import ConfigError
+from w4s_gym.feedback import Memorising
 from w4s_gym.journal import RunFolder
 from w4s_gym.study import Comparison, comparison, runner
 from w4s_gym.study.cells import comparison_cells
 from w4s_gym.study.command import Study
 from w4s_gym.study.config import CompareConfig
+from w4s_gym.study.inference_tables import memorising_table
 from w4s_gym.study.report import write_report
 from w4s_gym.study.results import Results
 from w4s_gym.study.resuming import resumed
@@ -117,6 +120,26 @@ def test_every_proposal_and_every_score_is_in_the_journal(finished):
     assert len(design["episodes"]) == 2
     assert folder.simulated
     assert (finished / "cells" / "untrained-0" / "rows.jsonl").read_text().count("\n") >= 4
+
+
+def test_the_report_measures_memorising(finished):
+    results = Results.of_run(RunFolder.open(finished))
+    for cell in results.of("untrained"):
+        cell.result["memorising"] = asdict(Memorising(shown=4.0, shown_items=5, unseen=6.0, unseen_items=10))
+        cell.result["design"]["memorising"] = asdict(Memorising(shown=1.0, shown_items=5, unseen=0.0, unseen_items=10))
+    made = memorising_table(results)
+    assert made.rows == [["untrained", "50.0", "30.0", "20", "40"]]
+    assert "(simulated)" in made.title and "do not pay" in made.notes[0]
+    for cell in results.of("untrained"):
+        del cell.result["memorising"], cell.result["design"]["memorising"]  # as in runs of earlier versions
+    assert memorising_table(results) is None
+
+
+def test_what_trains_runs_first_of_each_seed():
+    cells = comparison_cells(CompareConfig(algos=("untrained", "seed", "sft", "rlao"), seeds=2))
+    assert [(cell.seed, cell.algo) for cell in cells] == [
+        (seed, algo) for seed in (0, 1) for algo in ("sft", "rlao", "untrained", "seed")
+    ]
 
 
 def test_an_interrupted_run_resumes_to_the_same_table(finished, tmp_path, monkeypatch):

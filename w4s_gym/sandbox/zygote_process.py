@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -99,14 +100,14 @@ class ZygoteProcess:
         self.lost = False
         self.hello: dict[str, Any] = {}
 
-    @property
+    @cached_property
     def missing(self) -> dict[str, str]:
-        """Kernel filters that the machine does not offer, and why."""
+        """Kernel filters that the machine does not offer, and why; known once it has started."""
         off = "switched off by SandboxConfig(layers=...)"
         chosen = {name: off for name in ("seccomp", "landlock") if name not in self._config.layers}
         return {**self.hello.get("missing", {}), **chosen}
 
-    @property
+    @cached_property
     def layers(self) -> tuple[str, ...]:
         """Kernel filters that children get."""
         return tuple(name for name in ("landlock", "seccomp") if name not in self.missing)
