@@ -304,8 +304,8 @@ def test_replies_of_a_real_executor_are_kept_where_the_command_line_says(tmp_pat
 def test_a_resumed_run_keeps_its_configuration(finished):
     stored = RunFolder.open(finished).config
     assert resumed(stored, CompareConfig(resume=True)).seeds == 2
-    with pytest.raises(ConfigError, match="--seeds 2; it cannot go on with 7"):
-        resumed(stored, CompareConfig(seeds=7))
+    with pytest.raises(ConfigError, match="--budget 60; it cannot go on with 7"):
+        resumed(stored, CompareConfig(budget=7))
 
 
 def test_the_curve_over_candidates_is_the_expected_best_of_k(finished):
