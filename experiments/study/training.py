@@ -103,7 +103,14 @@ def updates(curve: Sequence[Mapping[str, float]]) -> int | None:
     learned = [point for point in curve if "loss" in point]
     if not learned:
         return None
-    return sum(point.get("steps", 1) > 0 and point.get("flat_groups", 0) < 1 for point in learned)
+    return sum(map(_changed, learned))
+
+
+def _changed(point: Mapping[str, float]) -> bool:
+    if "steps" in point:
+        return point["steps"] > 0
+    # GRPO; earlier versions counted the other groups.
+    return point.get("groups_with_spread", 1) > 0 and point.get("flat_groups", 0) < 1
 
 
 def train(space: Workspace, algorithm: Algorithm, envs: Sequence[WorkflowDesignEnv], budget: int) -> Trained:
