@@ -159,7 +159,7 @@ class AFlow(Algorithm):
             self._top.append(sum(reached[:3]) / 3)
         best = max(self.nodes, key=lambda node: node.score)
         measured = [row.accuracy for row in rows if row.accuracy is not None]
-        metrics = {"accuracy": measured[-1] if measured else best.score, "nodes": float(len(self.nodes))}
+        metrics = {"accuracy": measured[-1] if measured else best.accuracy, "nodes": float(len(self.nodes))}
         return Batch(rows, best.workflow, best.accuracy, metrics, best.cost)
 
     def update(self, batch: Batch) -> dict[str, float]:

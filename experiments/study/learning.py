@@ -40,7 +40,7 @@ def learning_table(results: Results) -> Table | None:
     for algo in results.algos:
         curves = [cell.result["curve"] for cell in results.of(algo)]
         for number in range(max(map(len, curves))):
-            points = [curve[number] for curve in curves if number < len(curve) and "runnable" in curve[number]]
+            points = [curve[number] for curve in curves if number < len(curve) and "candidates" in curve[number]]
             if not points:
                 continue
             learned = updates(points) or 0
