@@ -22,7 +22,7 @@ def to_dataset(rows: Iterable[Row]) -> Dataset:
     """Return a dataset with one record per row, in the form that trl's trainers train on completions.
 
     `prompt` holds the chat messages that the policy saw and `completion` its text, as one message of the assistant; the
-    other columns are the fields of `Row`.
+    other columns are the fields of `Row`, but `chosen` is `taken`: trl takes a column `chosen` for a preferred text.
     """
     from datasets import Dataset, Features, List, Value
 
@@ -35,7 +35,7 @@ def to_dataset(rows: Iterable[Row]) -> Dataset:
             "accuracy": Value("float64"),
             "kind": Value("string"),
             "status": Value("string"),
-            "chosen": Value("bool"),
+            "taken": Value("bool"),
             "benchmark": Value("string"),
             "run": Value("string"),
             "episode": Value("int64"),
@@ -52,8 +52,8 @@ def to_dataset(rows: Iterable[Row]) -> Dataset:
 
 def _record(row: Row) -> dict[str, Any]:
     fields = asdict(row)
-    prompt, action = list(fields.pop("messages")), fields.pop("action")
-    return {"prompt": prompt, "completion": [{"role": "assistant", "content": action}], **fields}
+    completion = [{"role": "assistant", "content": fields.pop("action")}]
+    return {"prompt": list(fields.pop("messages")), "completion": completion, "taken": fields.pop("chosen"), **fields}
 
 
 def from_dataset(dataset: Dataset) -> list[Row]:
@@ -63,7 +63,7 @@ def from_dataset(dataset: Dataset) -> list[Row]:
         fields = dict(record)
         if "prompt" in fields:
             (reply,) = fields.pop("completion")
-            fields |= {"messages": fields.pop("prompt"), "action": reply["content"]}
+            fields |= {"messages": fields.pop("prompt"), "action": reply["content"], "chosen": fields.pop("taken")}
         rows.append(Row.from_fields(fields))
     return rows
 

@@ -70,7 +70,7 @@ call a frozen executor, and is paid for accuracy on validation items. Made with 
 | `prompt`, `completion` | chat messages that the meta-agent saw, and its text |
 | `reward`, `accuracy` | what it earned, validation accuracy; empty where nothing could be measured |
 | `kind`, `status` | first attempt or repair; `evaluated`, `skipped` (did not run) or `infrastructure` (not measured) |
-| `chosen`, `new_best` | whether the episode went on with it; whether it beat all before it |
+| `taken`, `new_best` | whether the episode went on with it; whether it beat all before it |
 | `run`, `episode`, `turn`, `candidate` | where it stands |
 
 Texts by status: {", ".join(f"{count:,} {status}" for status, count in sorted(statuses.items()))}.

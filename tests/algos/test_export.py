@@ -58,6 +58,8 @@ def test_trl_trains_on_completions_alone(tmp_path, random_llm):
     """trl takes columns by their names: with others it trains on prompts, and says nothing."""
     from trl import SFTConfig, SFTTrainer
 
+    # Whether a row is a chat trl tells by any one of the columns it knows, the first of a set.
+    assert {"messages", "text", "chosen", "rejected"}.isdisjoint(to_dataset(ROWS).column_names)
     trainer = SFTTrainer(
         model=str(random_llm),
         train_dataset=to_dataset(ROWS[:2]),
