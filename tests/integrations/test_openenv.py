@@ -17,6 +17,7 @@ from w4s_gym import cli
 pytest.importorskip("openenv", reason="needs w4s-gym[openenv]")
 import httpx
 import uvicorn
+from openenv import GenericEnvClient
 from openenv.cli.__main__ import app as openenv_command
 from openenv.cli._validation import validate_running_environment
 from openenv.validation import CheckStatus, Verdict, run_validation
@@ -164,6 +165,21 @@ def test_a_client_that_goes_away_in_a_step_cancels_it_and_makes_room(toy_env, ri
         assert eventually(lambda: len(given_up) == 4)
         slow(0)
         assert asyncio.run(play(url, [right_in(9)], 0))[1][0].reward == 1.0
+
+
+def test_a_reply_whose_fences_a_client_took_off_is_read(toy_env, right_in):
+    """As verifiers sends a reply that is one code block: without its fences, in the one required field."""
+    with serving(toy_env(**OPTIONS), ping=20.0) as url:
+        schema = httpx.get(f"{url}/schema").json()["action"]
+        (field,) = schema["required"]
+        code = right_in(9).split("```python\n")[1].removesuffix("```").strip()
+
+        async def bare():
+            async with GenericEnvClient(url) as client:
+                await client.reset(seed=0)
+                return await client.step({field: code})
+
+        assert asyncio.run(bare()).reward == 1.0
 
 
 def test_bad_requests_are_refused_in_words_and_the_session_goes_on(toy_env, right_in):

@@ -6,6 +6,7 @@ leave the step out of training.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from openenv.core import EnvClient
@@ -15,9 +16,11 @@ from openenv.core.env_server.types import Action, EnvironmentMetadata, Observati
 from pydantic import Field
 
 from w4s_gym import __version__
+from w4s_gym.action import format_action
 from w4s_gym.env import Transition, WorkflowDesignEnv
 from w4s_gym.options import refuse_unknown
 
+_DEFINES_SOLVER = re.compile(r"^(?:async\s+)?def\s+solver\b", re.MULTILINE)
 LONGEST_STEP = 4 * 3600.0
 """Seconds that the client waits for an answer; what a step may take is the environment's to limit."""
 
@@ -70,11 +73,11 @@ class WorkflowSession(Environment[WorkflowAction, WorkflowObservation, WorkflowS
 
     def step(self, action: WorkflowAction, timeout_s: float | None = None, **_: Any) -> WorkflowObservation:
         """Try an action; see `WorkflowDesignEnv.step`."""
-        return self._done(self._env.step(action.text))
+        return self._done(self._env.step(_fenced(action.text)))
 
     async def step_async(self, action: WorkflowAction, timeout_s: float | None = None, **_: Any) -> WorkflowObservation:
         """`step`, awaited and cancellable."""
-        return self._done(await self._env.astep(action.text))
+        return self._done(await self._env.astep(_fenced(action.text)))
 
     @property
     def state(self) -> WorkflowState:
@@ -116,6 +119,12 @@ class WorkflowSession(Environment[WorkflowAction, WorkflowObservation, WorkflowS
         state = self._env.state
         self._state.turn, self._state.accuracy = state.turn, state.accuracy
         self._state.best, self._state.best_workflow = state.best, state.best_workflow
+
+
+def _fenced(text: str) -> str:
+    """Give the fences back to a reply that is code alone; verifiers takes them off a reply that is one block."""
+    bare = "```" not in text and "~~~" not in text and _DEFINES_SOLVER.search(text) is not None
+    return format_action("", text) if bare else text
 
 
 class WorkflowClient(EnvClient[WorkflowAction, WorkflowObservation, WorkflowState]):
