@@ -71,7 +71,7 @@ def smaller(path, model, folder):
     return target
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("*.yaml")))
+@pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("*-lora.yaml")))
 def test_committed_configurations_train_adapters(name, random_qwen, tmp_path, monkeypatch, capsys):
     out, config = tmp_path / "run", smaller(CONFIGS / name, random_qwen, tmp_path)
     call(monkeypatch, train, "--config", config, "--out", out)
