@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from w4s_gym.study.formats import percent, percent_interval, plain, points
 from w4s_gym.study.results import Results
 from w4s_gym.study.stats import HierarchicalBootstrap
-from w4s_gym.study.table import Table
+from w4s_gym.study.table import Number, Table
 from w4s_gym.study.training import updates
 
 COLUMNS = (
@@ -40,24 +41,24 @@ def learning_table(results: Results) -> Table | None:
     for algo in results.algos:
         curves = [cell.result["curve"] for cell in results.of(algo)]
         for number in range(max(map(len, curves))):
-            points = [curve[number] for curve in curves if number < len(curve) and "candidates" in curve[number]]
-            if not points:
+            played = [curve[number] for curve in curves if number < len(curve) and "candidates" in curve[number]]
+            if not played:
                 continue
-            learned = updates(points) or 0
+            learned = updates(played) or 0
             table.add(
                 results.label(algo),
                 str(number + 1),
-                f"{sum(point['candidates'] for point in points):.0f}",
-                *(_figure([point[key] for point in points if key in point], scale) for key, _, scale in COLUMNS),
-                f"{learned} of {len(points)}" if results.designer(algo).trains else "",
+                plain(sum(point["candidates"] for point in played)),
+                *(_figure([point[key] for point in played if key in point], scale) for key, _, scale in COLUMNS),
+                f"{learned} of {len(played)}" if results.designer(algo).trains else "",
             )
     return table if table.rows else None
 
 
-def _figure(values: list[float], scale: int) -> str:
+def _figure(values: list[float], scale: int) -> Number | str:
     if not values:
         return ""
-    return f"{scale * float(np.mean(values)):.1f}" if scale else f"{sum(values):.0f}"
+    return plain(scale * float(np.mean(values)), ".1f") if scale else plain(sum(values))
 
 
 def found_table(results: Results, alone: Results | None) -> Table:
@@ -77,11 +78,10 @@ def found_table(results: Results, alone: Results | None) -> Table:
         notes=["Differences in points, paired over items."],
     )
 
-    def gap(scores: np.ndarray, stream: int, other: str | None, algo: str) -> str:
+    def gap(scores: np.ndarray, stream: int, other: str | None, algo: str) -> Number | str:
         if other is None or other == algo:
             return ""
-        found = boot.difference(scores, stream, results.search_scores(other), results.stream(other))
-        return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+        return points(boot.difference(scores, stream, results.search_scores(other), results.stream(other)))
 
     shown = [(results, algo, results.label(algo), results.stream(algo)) for algo in results.algos]
     if alone is not None:
@@ -92,8 +92,8 @@ def found_table(results: Results, alone: Results | None) -> Table:
         same = algo if owner is results else ""
         table.add(
             label,
-            f"{100 * float(validation):.1f}",
-            boot.mean(scores, stream).percent(),
+            percent(float(validation)),
+            percent_interval(boot.mean(scores, stream)),
             gap(scores, stream, reference, same),
             gap(scores, stream, asked, same),
         )

@@ -48,9 +48,14 @@ class ComparisonReport:
         self.learning = learning_table(results)
 
     @property
+    def all_tables(self) -> list[Table]:
+        """The tables, and that of the proposals by iteration, which is too long for `table.md`."""
+        return [*self.tables, *([self.learning] if self.learning is not None else [])]
+
+    @property
     def figures(self) -> Figures:
         """All tables and plots."""
-        return Figures(self.results.simulated, self.tables, comparison_plots(self.results))
+        return Figures(self.results.simulated, self.all_tables, comparison_plots(self.results))
 
     def markdown(self) -> str:
         """Write all tables but the wall-clock times: the same run gives the same text."""
@@ -109,8 +114,7 @@ def write_report(folder: RunFolder, config: CompareConfig) -> None:
     report.write(folder.path)
     plots = report.figures.draw(folder.path)
     workflow = write_best_workflow(results, folder.path / "best_workflow.py")
-    shown = [*report.tables, *([report.learning] if report.learning is not None else [])]
-    view = write_view(results, shown, folder.path)
+    view = write_view(results, report.all_tables, folder.path)
     report.show(console)
     _say_written(folder.path / "table.md", *plots, workflow, view)
 
