@@ -98,7 +98,7 @@ def toy_env(scripted: ScriptedExecutor):
     """Makes environments of the toy benchmark on the scripted executor and closes them."""
     made: list[WorkflowDesignEnv] = []
 
-    def make(benchmark: str = "Toy", **options: Any) -> WorkflowDesignEnv:
+    def make(benchmark: str | Benchmark = "Toy", **options: Any) -> WorkflowDesignEnv:
         # Tests count and draw among validation items; those of `feedback_items` say so.
         env = WorkflowDesignEnv(benchmark, scripted, **{"feedback_items": 0, **options})
         made.append(env)

@@ -22,7 +22,7 @@ def test_what_is_no_score_names_the_benchmark(score):
 
 
 @pytest.fixture
-def graded(monkeypatch, toy_env, tmp_path):
+def graded(toy_env, tmp_path):
     """Makes an environment of the toy benchmark with another grader; returns it and its journal."""
 
     def make(grade, **options):
@@ -30,9 +30,8 @@ def graded(monkeypatch, toy_env, tmp_path):
             return grade(item, answer)
 
         object.__setattr__(toy := get_benchmark("Toy"), "grade", asynchronous)
-        monkeypatch.setattr("w4s_gym.env.get_benchmark", lambda name: toy)
         journal = tmp_path / "journal.jsonl"
-        return toy_env(journal=str(journal), **options), journal
+        return toy_env(toy, journal=str(journal), **options), journal
 
     return make
 

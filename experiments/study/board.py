@@ -31,7 +31,7 @@ class Board:
             TextColumn("{task.fields[what]:<22}", markup=False),
             TextColumn("{task.fields[cost]}", markup=False),
             TimeElapsedColumn(),
-            TextColumn("left"),
+            TextColumn("left", markup=False),
             TimeRemainingColumn(),
             console=output,
             speed_estimate_period=3600.0,  # cells tell in jumps: what they do now says little

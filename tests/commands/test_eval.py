@@ -35,7 +35,7 @@ def test_an_executor_and_a_benchmark_of_the_users_are_taken(call, workflow, tmp_
     _, out, _ = call(
         "eval", workflow, "--env", f"{tmp_path}/my_task.py:BENCHMARK", "--executor", f"{tmp_path}/echo.py:Nine"
     )
-    assert "MyTask, 13 validation items, executor nine\n" in out and "simulated" not in out
+    assert "MyTask, 10 validation items, executor nine\n" in out and "simulated" not in out
 
 
 @pytest.mark.parametrize(
