@@ -91,6 +91,7 @@ DEFAULT = WeakForStrongConfig(
     design_episodes=0,
     curve_turns=0,
     validation_size=24,
+    feedback_items=0,  # the guided prompt shows neither questions nor answers
     test_size=100,
     workers=1,
     algo_options={"sft": LEARNING, "rlao": LEARNING, "cot_sc": {"form": "text"}},
@@ -104,12 +105,13 @@ SMOKE = {
     "validation_size": 8,
     "test_size": 8,
 }
+SMOKE_ENVIRONMENT = {"seed_workflows": ["CoT"], "limits": {"item_caps": {"calls": 2}, "in_flight": 16}}
 
 
 def completed(config: WeakForStrongConfig) -> WeakForStrongConfig:
     """Add the options above to those of the command line, so that the run folder says what was run."""
     if config.smoke:
-        config = replace(config, **SMOKE)
+        config = replace(config, **SMOKE, env_options={**SMOKE_ENVIRONMENT, **config.env_options})
     return replace(
         config,
         env_options={**ENVIRONMENT, **config.env_options},
@@ -143,4 +145,5 @@ WEAK_FOR_STRONG = Study("weak_for_strong", cells, write_report, announce=True)
 
 
 if __name__ == "__main__":
-    sys.exit(WEAK_FOR_STRONG.run(completed(parse(WeakForStrongConfig, __doc__, DEFAULT))))
+    given = completed(parse(WeakForStrongConfig, __doc__, DEFAULT))
+    sys.exit(replace(WEAK_FOR_STRONG, announce=not given.smoke).run(given))  # a plan asks the executor, too
