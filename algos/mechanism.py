@@ -13,17 +13,15 @@ def effective_rows(weights: Sequence[float]) -> float:
     >>> effective_rows([1.0, 1.0, 1.0, 1.0]), effective_rows([5.0, 0.0])
     (4.0, 1.0)
     """
-    largest = max(weights, default=0.0)
-    shares = [weight / largest for weight in weights] if largest else []  # weights up to e^700 must not overflow
+    shares = _of_largest(weights)
     return sum(shares) ** 2 / sum(share**2 for share in shares) if shares else 0.0
 
 
 def new_best_weight(rows: Sequence[Row], weights: Sequence[float]) -> float:
     """Return the share of the weight that new bests carry, 0 to 1."""
-    largest = max(weights, default=0.0)
-    if not largest:
+    shares = _of_largest(weights)
+    if not shares:
         return 0.0
-    shares = [weight / largest for weight in weights]
     return sum(share for row, share in zip(rows, shares, strict=True) if row.new_best) / sum(shares)
 
 
@@ -35,3 +33,9 @@ def groups_with_spread(rows: Sequence[Row]) -> float:
             earned.setdefault((row.benchmark, row.run, row.episode, row.turn), []).append(row.reward)
     groups = [rewards for rewards in earned.values() if len(rewards) > 1]
     return sum(len(set(rewards)) > 1 for rewards in groups) / max(1, len(groups))
+
+
+def _of_largest(weights: Sequence[float]) -> list[float]:
+    """Divide by the largest, since weights of up to e^700 would overflow; empty if none is above 0."""
+    largest = max(weights, default=0.0)
+    return [weight / largest for weight in weights] if largest else []

@@ -223,7 +223,7 @@ def _over(name: str, caps: Caps, spent: Usage, pending: Reservation, wanted: Res
     calls = spent.calls + pending.calls + wanted.calls
     if caps.calls is not None and calls > caps.calls:
         return f"{name}: {calls} executor calls would pass the cap of {caps.calls}"
-    used = spent.prompt_tokens + spent.completion_tokens
+    used = spent.tokens
     tokens = used + pending.tokens + wanted.tokens
     if caps.tokens is not None and (tokens > caps.tokens or used >= caps.tokens):
         return (

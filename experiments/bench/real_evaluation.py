@@ -84,7 +84,7 @@ class Noting:
         """Answer one request."""
         reply = await self.inner.complete(request)
         self.requests.append(request)
-        self.tokens += reply.usage.prompt_tokens + reply.usage.completion_tokens
+        self.tokens += reply.usage.tokens
         return reply
 
     async def close(self) -> None:

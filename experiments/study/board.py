@@ -84,6 +84,5 @@ class Board:
     def _cost(self, usage: Usage) -> str:
         if not usage.calls:
             return ""
-        tokens = usage.prompt_tokens + usage.completion_tokens
         price = "$?" if usage.dollars is None else f"${usage.dollars:.2f}"
-        return f"{usage.calls:,} calls, {tokens:,} tokens, {price}{self._mark}"
+        return f"{usage.calls:,} calls, {usage.tokens:,} tokens, {price}{self._mark}"

@@ -70,7 +70,7 @@ def plan(cells: Sequence[Cell], shares: int | None = None) -> Plan:
             usage = dry.usage
             planned = _planned_calls(config, cell.designer, dry) / len(cell.designs_for)
             calls += planned
-            tokens += planned * (usage.prompt_tokens + usage.completion_tokens) / max(1, usage.calls)
+            tokens += planned * usage.tokens / max(1, usage.calls)
             if dollars is not None:
                 dollars = None if usage.dollars is None else dollars + planned * usage.dollars / max(1, usage.calls)
         for part in cell.parts:

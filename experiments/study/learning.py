@@ -25,9 +25,8 @@ COLUMNS = (
 
 def learning_table(results: Results) -> Table | None:
     """Return what was proposed in each iteration and what its update learned from; None where nothing was proposed."""
-    mark = " (simulated)" if results.simulated else ""
     table = Table(
-        f"Proposals by iteration{mark}",
+        f"Proposals by iteration{results.mark}",
         ["designer", "iteration", "n", *(name for _, name, _ in COLUMNS), "learned"],
         notes=[
             "n, distinct, copies and new bests: sums over seeds; the others: means. An iteration is played before its "
@@ -68,12 +67,11 @@ def found_table(results: Results, alone: Results | None) -> Table:
         results: the comparison.
         alone: the meta-agent's own model asked directly, if it was.
     """
-    mark = " (simulated)" if results.simulated else ""
     boot = HierarchicalBootstrap(results.items)
     reference = results.reference
     asked = "direct" if "direct" in results.algos else None
     table = Table(
-        f"Workflows found, on {results.items} test items{mark}",
+        f"Workflows found, on {results.items} test items{results.mark}",
         ["designer", "validation %", "test % [95%]", "v best seed [95%]", "v executor asked directly [95%]"],
         notes=["Differences in points, paired over items."],
     )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.study.recorded_tracker import Recorded
 from w4s_gym.algos.policies.base import Sample
 from w4s_gym.study import track
 
@@ -18,19 +19,6 @@ class Same:
 
     def sample(self, conversations, m, seed):
         return [[Sample(ACTION)] * m for _ in conversations]
-
-
-class Recorded:
-    place = "here"
-
-    def __init__(self, card):
-        self.card, self.points, self.summary = card, [], None
-
-    def log(self, point):
-        self.points.append(point)
-
-    def finish(self, summary):
-        self.summary = summary
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import types
 
 import pytest
 
+from tests.study.recorded_tracker import Recorded
 from w4s_gym.errors import ConfigError
 from w4s_gym.journal import RunFolder
 from w4s_gym.study import report, track
@@ -106,19 +107,6 @@ def test_a_comparison_of_two_seeds_and_three_designers_is_six_runs_with_live_cur
     assert COMPARE.run(CompareConfig(report=folder, track=True)) == 0
     again = read_offline(folder)
     assert len(again) == 6 and all(len(runs) == 2 for runs in again.values())
-
-
-class Recorded:
-    place = "here"
-
-    def __init__(self, card):
-        self.card, self.points, self.summary = card, [], None
-
-    def log(self, point):
-        self.points.append(point)
-
-    def finish(self, summary):
-        self.summary = summary
 
 
 def test_points_arrive_while_the_cell_runs(tmp_path, monkeypatch):

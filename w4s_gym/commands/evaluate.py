@@ -86,12 +86,11 @@ def _text(report: dict[str, Any], evaluation: Evaluation) -> str:
     low, high = report["interval"]
     usage = evaluation.usage
     items = max(1, len(evaluation.items))
-    tokens = usage.prompt_tokens + usage.completion_tokens
     price = "price unknown" if usage.dollars is None else f"${usage.dollars:.4f}"
     lines = [
         f"{report['benchmark']}, {report['measured']} {report['part']} items, executor {report['executor']}{mark}",
         f"{report['metric']}{mark}: {100 * report['score']:.1f}% [{100 * low:.1f}, {100 * high:.1f}] (Wilson, 95%)",
-        f"cost{mark}: {usage.calls:,} calls ({usage.calls / items:.1f} an item), {tokens:,} tokens, {price}",
+        f"cost{mark}: {usage.calls:,} calls ({usage.calls / items:.1f} an item), {usage.tokens:,} tokens, {price}",
     ]
     for name, share in usage.by_executor.items():
         lines.append(f"  {name}: {share.calls:,} calls, {share.tokens:,} tokens")
