@@ -209,5 +209,5 @@ def _quiet() -> Iterator[None]:
 def _groups(rows: Sequence[Row], size: int) -> list[list[Row]]:
     """Return the first attempts of each state; states of which a candidate is missing are left out."""
     designs = [row for row in rows if row.kind == "design"]
-    states = groupby(designs, key=lambda row: (row.benchmark, row.run, row.episode, row.turn))
+    states = groupby(designs, key=lambda row: row.state)
     return [group for group in (list(rows) for _, rows in states) if len(group) == size]

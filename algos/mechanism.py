@@ -30,7 +30,7 @@ def groups_with_spread(rows: Sequence[Row]) -> float:
     earned: dict[tuple[str, str, int, int], list[float]] = {}
     for row in rows:
         if row.kind == "design" and row.reward is not None:
-            earned.setdefault((row.benchmark, row.run, row.episode, row.turn), []).append(row.reward)
+            earned.setdefault(row.state, []).append(row.reward)
     groups = [rewards for rewards in earned.values() if len(rewards) > 1]
     return sum(len(set(rewards)) > 1 for rewards in groups) / max(1, len(groups))
 

@@ -147,10 +147,14 @@ class RLAO(BestOfM):
     # 1. collect: inherited from BestOfM.
 
     # 2. weigh
-    def weigh(self, row: Row) -> float | None:
-        """Return exp(reward / tau); None, in subclasses, leaves a row out."""
-        assert row.reward is not None and isinstance(self.config, RLAOConfig)
-        return math.exp(min(row.reward / self.config.tau, LARGEST_EXPONENT))
+    def weights(self, rows: Sequence[Row]) -> list[float | None]:
+        """Return exp(reward / tau) of each row; None, in subclasses, leaves a row out.
+
+        Args:
+            rows: everything that was measured so far, this batch first: a row may be weighed by what stands beside it.
+        """
+        assert isinstance(self.config, RLAOConfig)
+        return [math.exp(min(row.earned / self.config.tau, LARGEST_EXPONENT)) for row in rows]
 
     # 3. teaches
     def teaches(self, rows: Sequence[Row]) -> bool:
@@ -174,18 +178,20 @@ class RLAO(BestOfM):
             and `groups_with_spread` of this batch.
         """
         seed = derive_seed("update", self.run, self.progress.updates)
-        new, earlier = self._weighted(batch.rows), self._weighted(self._earlier)
-        chosen = [*new, *Random(seed).sample(earlier, min(self.config.replay, len(earlier)))]
+        new, earlier = _measured(batch.rows), _measured(self._earlier)
+        weights = self.weights([*new, *earlier])
+        usable, replayable = _weighted(new, weights[: len(new)]), _weighted(earlier, weights[len(new) :])
+        chosen = [*usable, *Random(seed).sample(replayable, min(self.config.replay, len(replayable)))]
         passed = chosen if self.teaches([row for row, _ in chosen]) else []
         figures = self.fit([text for _, text in passed], seed)
-        weights = [text.weight for _, text in passed]
+        carried = [text.weight for _, text in passed]
         self._earlier += batch.rows
         self.progress = replace(self.progress, updates=self.progress.updates + 1)
         return {
             **figures,
             "rows_masked": float(sum(row.reward is None for row in batch.rows)),
-            "effective_rows": effective_rows(weights),
-            "new_best_weight": new_best_weight([row for row, _ in passed], weights),
+            "effective_rows": effective_rows(carried),
+            "new_best_weight": new_best_weight([row for row, _ in passed], carried),
             "groups_with_spread": groups_with_spread(batch.rows),
         }
 
@@ -221,15 +227,6 @@ class RLAO(BestOfM):
             **figures,
         }
 
-    def _weighted(self, rows: Sequence[Row]) -> list[tuple[Row, WeightedText]]:
-        """The rows that train, each with its weighted text."""
-        usable = [(row, self.weigh(row)) for row in rows if row.reward is not None]
-        return [
-            (row, WeightedText(row.messages, row.action, weight, row.truncated))
-            for row, weight in usable
-            if weight is not None
-        ]
-
     def _pass(self, rows: Sequence[EncodedRow], seed: int, epoch: int) -> list[list[EncodedRow]]:
         """Return the batches of one pass over rows whose weights have mean 1."""
         random = Random(derive_seed(seed, epoch))
@@ -255,3 +252,16 @@ class RLAO(BestOfM):
         self._trained.load(folder / "policy")
         self.regression.load(folder / "optimizer.pt")
         self._earlier = list(read_rows(folder / "earlier.jsonl"))
+
+
+def _measured(rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if row.reward is not None]
+
+
+def _weighted(rows: Sequence[Row], weights: Sequence[float | None]) -> list[tuple[Row, WeightedText]]:
+    """The rows that train, each with its weighted text."""
+    return [
+        (row, WeightedText(row.messages, row.action, weight, row.truncated))
+        for row, weight in zip(rows, weights, strict=True)
+        if weight is not None
+    ]

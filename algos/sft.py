@@ -30,9 +30,9 @@ class SFT(RLAO):
         """Return the settings that suit a policy."""
         return TINY if trainable(policy, cls.name).tiny else SFTConfig()
 
-    def weigh(self, row: Row) -> float | None:
-        """Return 1 for a winning action; others are left out."""
-        return 1.0 if row.new_best else None
+    def weights(self, rows: Sequence[Row]) -> list[float | None]:
+        """Return 1 for winning actions; others are left out."""
+        return [1.0 if row.new_best else None for row in rows]
 
     def teaches(self, rows: Sequence[Row]) -> bool:
         """Winners always teach."""

@@ -49,6 +49,22 @@ class Row:
     new_best: bool = False
     """Whether the text yielded a workflow that beat all before it."""
 
+    @property
+    def state(self) -> tuple[str, str, int, int]:
+        """Which state it was written in: the rows of a group share it."""
+        return self.benchmark, self.run, self.episode, self.turn
+
+    @property
+    def earned(self) -> float:
+        """Reward of a row that was measured.
+
+        Raises:
+            ValueError: it was not.
+        """
+        if self.reward is None:
+            raise ValueError(f"expected a row that was measured; {self.run}, episode {self.episode} has no reward")
+        return self.reward
+
     @classmethod
     def from_fields(cls, values: dict[str, Any]) -> Self:
         """Make a row of its fields as JSON has them.

@@ -84,8 +84,9 @@ def test_a_masked_candidate_has_no_part_in_its_group(policy):
 
 def test_rlao_weighs_rows_by_exp_of_reward_over_tau(policy):
     agent = make(RLAO, policy, tau=0.4)
-    assert [agent.weigh(row("a", r)) for r in (1.0, 0.5, 0.0)] == pytest.approx([12.1825, 3.4903, 1.0], abs=1e-4)
-    assert make(RLAO, policy, tau=1.0).weigh(row("a", 1.0)) == pytest.approx(2.71828, abs=1e-4)
+    rows = [row("a", r) for r in (1.0, 0.5, 0.0)]
+    assert agent.weights(rows) == pytest.approx([12.1825, 3.4903, 1.0], abs=1e-4)
+    assert make(RLAO, policy, tau=1.0).weights(rows[:1]) == pytest.approx([2.71828], abs=1e-4)
     with pytest.raises(ConfigError, match="tau"):
         make(RLAO, policy, tau=0.0)
 
@@ -131,10 +132,10 @@ def test_the_largest_relative_reward_has_a_finite_weight(policy):
 
 def test_sft_keeps_winning_actions_only(policy):
     agent = make(SFT, policy)
-    assert [agent.weigh(row("a", r)) for r in (1.0, 0.5, 0.0, -0.1)] == [1.0, None, None, None]
+    assert agent.weights([row("a", r) for r in (1.0, 0.5, 0.0, -0.1)]) == [1.0, None, None, None]
     graded = [row("a", r, reward_kind="gain") for r in (0.2, 0.0, -0.1, None)]
     graded[0] = replace(graded[0], new_best=True)
-    assert [agent.weigh(r) for r in graded] == [1.0, None, None, None]
+    assert agent.weights(graded) == [1.0, None, None, None]
 
 
 def test_grpo_leaves_repairs_and_incomplete_groups_out(policy):
