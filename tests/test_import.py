@@ -43,6 +43,15 @@ def test_import_loads_no_other_package_than_gymnasium_does(tmp_path):
     assert int(modules) <= 30, "what is needed later is imported later"
 
 
+def test_environments_and_studies_load_what_takes_long_when_it_is_used(tmp_path):
+    done = run(
+        "import sys, w4s_gym.study, w4s_gym.vector\n"
+        f"print([m for m in {(*HEAVY, 'scipy', 'matplotlib')!r} if m in sys.modules])",
+        tmp_path,
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
 def test_core_dependencies_have_not_grown():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = {re.match(r"[\w-]+", dependency).group() for dependency in project["dependencies"]}

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from w4s_gym.errors import ConfigError
-from w4s_gym.racing import Race, RacingRule, Saving
+from w4s_gym.racing import Race, RacingRule, Saving, _beta_binomial
 from w4s_gym.reward import RewardRule
 
 
@@ -112,3 +112,8 @@ def test_bad_numbers_are_refused():
 
 def test_the_saving_reads_well():
     assert Saving(1000, 600, 7, 10).text() == "racing stopped 7 of 10 candidates and ran 600 of 1,000 items (40% saved)"
+
+
+@pytest.mark.parametrize(("n", "a", "b"), [(1, 0.04, 1.96), (7, 3.5, 0.5), (128, 20.0, 41.5)])
+def test_the_beta_binomial_is_that_of_scipy(n, a, b):
+    assert _beta_binomial(n, a, b) == pytest.approx(stats.betabinom.pmf(np.arange(n + 1), n, a, b), rel=1e-9)

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from w4s_gym.errors import ConfigError
 
@@ -122,7 +121,7 @@ class Race:
         """
         pmf = np.ones(1)
         for left, a, b in self._posteriors(scores):
-            pmf = np.convolve(pmf, stats.betabinom.pmf(np.arange(left + 1), left, a, b))
+            pmf = np.convolve(pmf, _beta_binomial(left, a, b))
         final = sum(scores.values()) + np.arange(len(pmf))
         return float(pmf[final > self._to_exceed(spent) + 1e-9].sum())
 
@@ -152,6 +151,14 @@ class Race:
         if sum(scores.values()) + left <= self._to_exceed(spent) + 1e-9:
             return True  # not even solving all the rest would do
         return self.chance(scores, spent) < self.rule.limit
+
+
+def _beta_binomial(n: int, a: float, b: float) -> np.ndarray:
+    """Probabilities of 0, 1, ..., n solved items of n, where the chance of each is drawn from Beta(a, b)."""
+    from scipy.special import betaln  # deferred: importing it takes long
+
+    k = np.arange(n + 1)
+    return np.exp(betaln(k + a, n - k + b) - betaln(a, b) - betaln(k + 1, n - k + 1) - np.log(n + 1))
 
 
 @dataclass(frozen=True)

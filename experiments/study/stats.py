@@ -14,9 +14,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
-from scipy import stats
 
 REPLICATES = 2000
 """Bootstrap replicates of every interval."""
@@ -40,9 +40,11 @@ def run_means(scores: np.ndarray) -> np.ndarray:
     return np.nanmean(scores, axis=2)
 
 
-def interquartile_mean(values: np.ndarray) -> float:
-    """Mean of what is left after the lowest and the highest quarter are cut off (whole values only)."""
-    return float(stats.trim_mean(np.ravel(values), 0.25))
+def interquartile_mean(values: np.ndarray) -> np.ndarray:
+    """Mean along the last axis of what is left after the lowest and the highest quarter are cut off (whole values)."""
+    count = values.shape[-1]
+    cut = int(0.25 * count)
+    return np.partition(values, (cut, count - cut - 1))[..., cut : count - cut].mean(axis=-1)
 
 
 class HierarchicalBootstrap:
@@ -93,7 +95,7 @@ class HierarchicalBootstrap:
     def iqm(self, scores: np.ndarray, stream: int) -> Estimate:
         """Interquartile mean over runs."""
         runs = self.runs(scores, stream).reshape(self.replicates, -1)
-        return _estimate(interquartile_mean(run_means(scores)), stats.trim_mean(runs, 0.25, axis=1))
+        return _estimate(float(interquartile_mean(run_means(scores).ravel())), interquartile_mean(runs))
 
     def difference(self, a: np.ndarray, stream_a: int, b: np.ndarray, stream_b: int) -> Estimate:
         """Mean of `a` minus mean of `b`, paired over items."""
@@ -151,6 +153,8 @@ def selection_optimism(groups: Sequence[Sequence[tuple[float, float]]]) -> Selec
     Returns:
         None when no group has two workflows.
     """
+    from scipy.stats import spearmanr  # deferred: importing it takes long
+
     groups = [group for group in groups if len(group) > 1]
     if not groups:
         return None
@@ -162,7 +166,7 @@ def selection_optimism(groups: Sequence[Sequence[tuple[float, float]]]) -> Selec
         selected_validation=float(np.mean([validation for validation, _ in chosen])),
         selected_test=float(np.mean([test for _, test in chosen])),
         oracle_test=float(np.mean([max(test for _, test in group) for group in groups])),
-        spearman=None if constant else float(stats.spearmanr(pairs[:, 0], pairs[:, 1]).statistic),
+        spearman=None if constant else float(spearmanr(pairs[:, 0], pairs[:, 1]).statistic),
     )
 
 
@@ -192,7 +196,7 @@ def wilson(successes: float, trials: int) -> Estimate:
     """Wilson score interval of a share; `successes` may be a sum of fractional scores."""
     if trials == 0:
         return Estimate(math.nan, 0.0, 1.0)
-    z = float(stats.norm.ppf(0.975))
+    z = NormalDist().inv_cdf(0.975)
     p = successes / trials
     centre = (p + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials) * math.sqrt(p * (1 - p) / trials + z * z / (4 * trials**2))

@@ -17,6 +17,8 @@ def test_interquartile_mean_is_the_mean_of_the_middle_half():
     assert s.interquartile_mean(np.array([0.0, 0.4, 0.6, 100.0])) == pytest.approx(0.5)
     assert s.interquartile_mean(np.array([0.2, 0.4])) == pytest.approx(0.3)
     assert s.interquartile_mean(np.array([5.0, 1.0, 2.0, 3.0, 4.0])) == pytest.approx(3.0)
+    many = np.random.default_rng(0).random((30, 11))
+    assert s.interquartile_mean(many) == pytest.approx(stats.trim_mean(many, 0.25, axis=1))
 
 
 def test_point_estimates_are_those_of_the_data_and_missing_items_are_left_out():
