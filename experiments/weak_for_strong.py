@@ -5,8 +5,8 @@
     python experiments/weak_for_strong.py --env W4S-HumanEval-v0
     python experiments/weak_for_strong.py --resume              # go on with an interrupted run: nothing is asked twice
 
-The meta-agent is Qwen2.5-Coder-0.5B-Instruct with LoRA, the executor Qwen2.5-Coder-1.5B-Instruct; both are served by
-llama.cpp. With a GPU and a key the same command takes others:
+The meta-agent is Qwen2.5-Coder-0.5B-Instruct with LoRA, sampled by llama.cpp; the executor is
+Qwen2.5-Coder-1.5B-Instruct, served by OpenVINO (extras `local`, `openvino`, `experiments`). With a GPU and a key the same command takes others:
 
     python experiments/weak_for_strong.py --config experiments/configs/weak-for-strong-7b.yaml --plan
 
@@ -40,12 +40,13 @@ ENVIRONMENT = {
     "racing": {"look_every": 8, "limit": 0.01, "archive": 3},
     "requests": True,
     "reject_copies": True,
-    "limits": {"item_caps": {"calls": 6}, "in_flight": 16},
+    "limits": {"item_caps": {"calls": 6}, "in_flight": 32},
     "executor_config": {
-        "parallel": 8,
+        "engine": "openvino",
+        "parallel": 32,
         "threads": 2,
-        "context": 2048,
-        "reply_tokens": 320,
+        "context": 1536,
+        "reply_tokens": 256,
         "cache_folder": f"{CACHE}/replies",
     },
 }
@@ -101,11 +102,11 @@ SMOKE = {
     "alone": "",
     "seeds": 1,
     "iterations": 2,
-    "candidates": 3,
+    "candidates": 2,
     "validation_size": 8,
     "test_size": 8,
 }
-SMOKE_ENVIRONMENT = {"seed_workflows": ["CoT"], "limits": {"item_caps": {"calls": 2}, "in_flight": 16}}
+SMOKE_ENVIRONMENT = {"seed_workflows": ["CoT"], "limits": {"item_caps": {"calls": 2}, "in_flight": 32}}
 
 
 def completed(config: WeakForStrongConfig) -> WeakForStrongConfig:

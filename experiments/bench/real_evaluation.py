@@ -65,6 +65,8 @@ class Options:
     """Threads of the server."""
     reuse_prompts: bool = False
     """Whether the server starts from what it has read before."""
+    engine: str = "llama.cpp"
+    """What serves the model."""
     repeats: int = 2
     """Turns of each."""
 
@@ -99,6 +101,7 @@ def make(options: Options) -> LocalExecutor:
         "threads": options.threads,
         "reuse_prompts": options.reuse_prompts,
         "reply_tokens": options.tokens,
+        "engine": options.engine,
     }
     return LocalExecutor(options.executor, config)
 

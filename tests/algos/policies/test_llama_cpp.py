@@ -21,7 +21,7 @@ from w4s_gym.algos.policies.gguf_adapter import permute
 from w4s_gym.algos.policies.hf import HFPolicy
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import ConfigError, UnknownModel
-from w4s_gym.executors.llama_process import LlamaServer
+from w4s_gym.executors.model_process import ModelServer
 from w4s_gym.models import find_model
 
 NEEDED = ("xllamacpp", "gguf", "openai", "aiohttp")
@@ -124,7 +124,7 @@ def test_llama_cpp_with_trained_adapters_predicts_what_transformers_predicts(mak
     difference, same = agreement(policy, policy._server, tokens)
     print(f"{model}: mean |difference| {difference:.3f}, same likeliest token at {same:.0%} of {POSITIONS} positions")
     assert difference <= 0.1 and same >= 0.9
-    bare = LlamaServer(replace(policy._server.settings, adapter=""), shared=False)
+    bare = ModelServer(replace(policy._server.settings, adapter=""), shared=False)
     difference, same = agreement(policy, bare, tokens)
     bare.close()
     print(f"{model}, adapters left out: {difference:.3f}, {same:.0%}")

@@ -1,4 +1,4 @@
-"""A llama.cpp server in a process of its own: started when it is needed, and again after a crash."""
+"""A model server in a process of its own: started when it is needed, and again after a crash."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import threading
 import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from w4s_gym.errors import ConfigError, ExecutorUnavailable
@@ -20,6 +19,26 @@ from w4s_gym.errors import ConfigError, ExecutorUnavailable
 T = TypeVar("T")
 
 _STARTS = 2
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A library that serves GGUF files."""
+
+    package: str
+    """Its importable package."""
+    distribution: str
+    """Where its version is found."""
+    extra: str
+    """Of this package; installs it."""
+    program: str
+    """Module that serves with it."""
+
+
+ENGINES = {
+    "llama.cpp": Engine("xllamacpp", "xllamacpp", "local", "w4s_gym.executors.llama_server"),
+    "openvino": Engine("openvino_genai", "openvino-genai", "openvino", "w4s_gym.executors.openvino_server"),
+}
 
 
 class ServerEnded(ExecutorUnavailable):
@@ -42,9 +61,11 @@ class ServerSettings:
     """CPU threads; 0 means half of the cores."""
     reuse_prompts: bool = False
     """Start from the part of a prompt that a slot has seen before."""
+    engine: str = "llama.cpp"
+    """Key of `ENGINES`; only llama.cpp takes an adapter."""
 
 
-class LlamaServer:
+class ModelServer:
     """A server that its owner asks through `use`.
 
     Several owners with equal settings may share one process (`shared`). It dies with the process of its owner.
@@ -54,10 +75,11 @@ class LlamaServer:
         """Prepare a server; nothing is started.
 
         Raises:
-            ConfigError: llama.cpp is not installed.
+            ConfigError: the engine is not installed.
         """
-        if importlib.util.find_spec("xllamacpp") is None:
-            raise ConfigError(f"serving {settings.gguf} needs llama.cpp: pip install 'w4s-gym[local]'")
+        engine = ENGINES[settings.engine]
+        if importlib.util.find_spec(engine.package) is None:
+            raise ConfigError(f"serving {settings.gguf} needs {settings.engine}: pip install 'w4s-gym[{engine.extra}]'")
         self.settings = settings
         self._shared = shared
         self._process: _Process | None = None
@@ -79,8 +101,8 @@ class LlamaServer:
                     raise
                 if start == _STARTS - 1:
                     raise ServerEnded(
-                        f"llama.cpp ended {_STARTS} times while it was asked (exit code {process.code}; -9: killed, "
-                        f"for instance for want of memory): {error}",
+                        f"{self.settings.engine} ended {_STARTS} times while it was asked (exit code {process.code}; "
+                        f"-9: killed, for instance for want of memory): {error}",
                         error.usage,
                     ) from error
         raise AssertionError("the last start returns or raises")
@@ -107,13 +129,14 @@ class LlamaServer:
 
 
 class _Process:
-    """A llama.cpp process."""
+    """A server process."""
 
     _running: dict[ServerSettings, _Process] = {}  # noqa: RUF012 - one table for the whole process
 
     def __init__(self, settings: ServerSettings) -> None:
         """Start the process; `address` waits for it."""
         self._owner = os.getpid()
+        self._engine = settings.engine
         self._users = 0
         self._address: str | None = None
         self._lock = threading.Lock()
@@ -122,10 +145,9 @@ class _Process:
             "threads": settings.threads or max(1, (os.cpu_count() or 1) // 2),
             "owner": self._owner,
         }
-        program = Path(__file__).with_name("llama_server.py")
         # The kernel kills the server when the thread that started it ends, so it is started from the event loop's.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(program), json.dumps(told)],
+            [sys.executable, "-P", "-m", ENGINES[settings.engine].program, json.dumps(told)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -168,7 +190,8 @@ class _Process:
                 else:
                     said = self._process.stderr.read().strip()[-500:]
                     raise ExecutorUnavailable(
-                        f"llama.cpp did not start (is the file a GGUF model, whole, and the adapter one of it?): {said}"
+                        f"{self._engine} did not start (is the file a GGUF model, whole, and the adapter one of it?): "
+                        f"{said}"
                     )
             return self._address
 
