@@ -177,23 +177,33 @@ class RLAO(BestOfM):
             learned from (`mechanism.py`): `effective_rows` and `new_best_weight` of the rows passed, 0 if none were,
             and `groups_with_spread` of this batch.
         """
-        seed = derive_seed("update", self.run, self.progress.updates)
-        new, earlier = _measured(batch.rows), _measured(self._earlier)
-        weights = self.weights([*new, *earlier])
-        usable, replayable = _weighted(new, weights[: len(new)]), _weighted(earlier, weights[len(new) :])
-        chosen = [*usable, *Random(seed).sample(replayable, min(self.config.replay, len(replayable)))]
-        passed = chosen if self.teaches([row for row, _ in chosen]) else []
-        figures = self.fit([text for _, text in passed], seed)
-        carried = [text.weight for _, text in passed]
-        self._earlier += batch.rows
-        self.progress = replace(self.progress, updates=self.progress.updates + 1)
+        chosen = self.choose(batch.rows)
+        figures = self.fit([text for _, text in chosen], self._seed())
+        self.remember(batch.rows)
         return {
             **figures,
             "rows_masked": float(sum(row.reward is None for row in batch.rows)),
-            "effective_rows": effective_rows(carried),
-            "new_best_weight": new_best_weight([row for row, _ in passed], carried),
+            "effective_rows": effective_rows([text.weight for _, text in chosen]),
+            "new_best_weight": new_best_weight([row for row, _ in chosen], [text.weight for _, text in chosen]),
             "groups_with_spread": groups_with_spread(batch.rows),
         }
+
+    def choose(self, rows: Sequence[Row]) -> list[tuple[Row, WeightedText]]:
+        """Return what an update passes, weighted: new rows and some earlier ones; nothing if they teach nothing."""
+        new, earlier = _measured(rows), _measured(self._earlier)
+        weights = self.weights([*new, *earlier])
+        usable, replayable = _weighted(new, weights[: len(new)]), _weighted(earlier, weights[len(new) :])
+        chosen = [*usable, *Random(self._seed()).sample(replayable, min(self.config.replay, len(replayable)))]
+        return chosen if self.teaches([row for row, _ in chosen]) else []
+
+    def remember(self, rows: Sequence[Row]) -> None:
+        """End an update: its rows are earlier ones from now on."""
+        self._earlier += rows
+        self.progress = replace(self.progress, updates=self.progress.updates + 1)
+
+    def _seed(self) -> int:
+        """Fixes what the next update draws."""
+        return derive_seed("update", self.run, self.progress.updates)
 
     def fit(self, texts: Iterable[WeightedText], seed: int) -> dict[str, float]:
         """Pass `epochs` times over weighted texts; `seed` fixes the order of the batches.

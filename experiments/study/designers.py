@@ -115,6 +115,12 @@ def _rlao(setup: Setup) -> Algorithm:
     return _best_of_m(RLAO, setup)
 
 
+def _group_rlao(setup: Setup) -> Algorithm:
+    from w4s_gym.algos.group_rlao import GroupRLAO
+
+    return _best_of_m(GroupRLAO, setup)
+
+
 def _grpo(setup: Setup) -> Algorithm:
     from w4s_gym.algos.grpo import GRPO
 
@@ -188,6 +194,10 @@ DESIGNERS: dict[str, Designer] = {
     "random_edits": Designer("random edits", _random_edits, needs_policy=False, settings="baselines:RandomEditsConfig"),
     "direct": Designer("asked directly", _direct, needs_policy=False, measures=1),
     "gepa": Designer("GEPA", _gepa, settings="gepa:GEPAConfig", package="gepa"),
+    "group_rlao": Designer(
+        "group RLAO", _group_rlao, meta_agent=True, trains=True, against=("sft", "untrained", "rlao", "grpo"),
+        settings="group_rlao:GroupRLAOConfig",
+    ),
 }  # fmt: skip
 """Name on the command line -> designer, in the order of the tables."""
 
@@ -200,9 +210,8 @@ def _trained(name: str) -> Designer:
     folder = Path(name.removeprefix(TRAINED))
     kept = [part for part in folder.parts if part not in ("state", "policy", "cells", "runs", "/", "..")]
     label = f"trained {'/'.join(kept[-2:]) or folder}"
-    return replace(
-        DESIGNERS["untrained"], label=label, baseline=False, policy=name, against=("untrained", "sft", "rlao", "grpo")
-    )
+    others = ("untrained", "sft", "rlao", "group_rlao", "grpo")
+    return replace(DESIGNERS["untrained"], label=label, baseline=False, policy=name, against=others)
 
 
 @cache

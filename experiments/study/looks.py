@@ -28,6 +28,7 @@ _KNOWN = {
     "seed": Look("#000000", "cross", "2 2"),
     "sft": Look("#e69f00", "square", "6 3"),
     "rlao": Look("#0072b2", "triangle", ""),
+    "group_rlao": Look("#a6761d", "triangle", "8 3 2 3"),
     "grpo": Look("#cc79a7", "diamond", "8 3 2 3"),
     "adas": Look("#d55e00", "circle", ""),
     "aflow": Look("#009e73", "square", ""),

@@ -49,7 +49,7 @@ class TrainConfig:
     """The meta-agent: `tiny`, `hf:<name or folder>`, or, with `--algo untrained`, `openai:<model>`."""
     policy_options: Options = field(default_factory=dict)
     """Options of `make_policy`."""
-    algo: Literal["rlao", "sft", "grpo", "untrained"] = "rlao"
+    algo: Literal["rlao", "group_rlao", "sft", "grpo", "untrained"] = "rlao"
     """How it learns; `untrained` only plays."""
     algo_options: Options = field(default_factory=dict)
     """Options of the algorithm, for instance `{"tau": 0.2, "epochs": 2}`."""
@@ -158,7 +158,7 @@ def follows(algorithm: BestOfM) -> bool:
     team = find_team()
     assert team is not None
     if not isinstance(algorithm, RLAO):
-        raise ConfigError(f"expected --algo rlao or sft in {team.size} processes; got {algorithm.name}")
+        raise ConfigError(f"expected --algo rlao, group_rlao or sft in {team.size} processes; got {algorithm.name}")
     if team.rank == 0:
         return False
     algorithm.regression.follow()

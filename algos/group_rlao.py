@@ -1,0 +1,191 @@
+"""Group RLAO: RLAO (`rlao.py`) with one setting for every kind of reward.
+
+RLAO weighs by exp(r / tau), so one tau is several algorithms: with tiers it is SFT, with relative rewards the imitation
+of a handful of texts. Three of its four steps differ here:
+
+1. collect: `explorers` of the m candidates of a state are written by the meta-agent as it was before training.
+2. weigh: a text's advantage is its reward less the mean of its group, the first attempts of the same turn in all
+   episodes so far; groups that all earned the same are left out. A program is worth A, the mean advantage of the texts
+   that hold it, and
+
+       w = exp(A / tau) / number of texts that hold the program
+
+   with the tau for which the effective share of the n programs, (sum of exp)^2 / (sum of exp^2) / n, is `share`.
+3. teaches: whatever is left differs from others of its group, so that a turn without a new best teaches, too.
+
+Why the group is a turn and not one state: earlier rows are replayed. The mean of their own state is what the
+meta-agent of that time earned; measured by it, a poor text among poor ones stands above a good one among good ones.
+As in advantage-weighted regression (arXiv 1910.00177), the baseline is of all that is replayed. Later turns have one of
+their own, since the best to beat is higher there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import lru_cache
+
+import torch
+
+from w4s_gym.action import parse_action
+from w4s_gym.algos import rlao
+from w4s_gym.algos.mechanism import effective_rows
+from w4s_gym.algos.policies.base import Policy, Sample, trainable
+from w4s_gym.algos.rlao import RLAO, RegressionConfig
+from w4s_gym.algos.seeding import derive_seed
+from w4s_gym.algos.trajectory import Row
+from w4s_gym.errors import ConfigError
+from w4s_gym.messages import Message
+from w4s_gym.normal_form import normal_form
+
+
+@dataclass(frozen=True)
+class GroupRLAOConfig(RegressionConfig):
+    """Everything that group RLAO takes: RLAO's knobs with `share` and `explorers` in place of tau.
+
+    >>> GroupRLAOConfig(share=0.0)
+    Traceback (most recent call last):
+    w4s_gym.errors.ConfigError: expected share above 0 and below 1; got 0.0
+    """
+
+    share: float = 0.15
+    """Effective share of the programs known so far that an update imitates (ours): a temperature that means the same
+    under every reward. Small is the best program alone, near 1 all alike."""
+    explorers: int = 1
+    """Candidates of a state that the meta-agent writes as it was before training (ours): the design budget wants few
+    good proposals, the search different ones, and who has learned repeats itself."""
+
+    def __post_init__(self) -> None:
+        """Reject numbers that cannot be used."""
+        super().__post_init__()
+        if not 0 < self.share < 1:
+            raise ConfigError(f"expected share above 0 and below 1; got {self.share}")
+        if not 0 <= self.explorers < self.candidates:
+            raise ConfigError(
+                f"expected at least 0 explorers and fewer than the {self.candidates} candidates; got {self.explorers}"
+            )
+
+
+TINY = GroupRLAOConfig(**{f.name: getattr(rlao.TINY, f.name) for f in fields(RegressionConfig)})
+"""Settings of the tiny meta-agent: RLAO's, so that the two differ by weights and explorers only."""
+
+
+class GroupRLAO(RLAO):
+    """Trains a meta-agent on the programs that did best in their groups."""
+
+    name = "group_rlao"
+    config: GroupRLAOConfig
+
+    def __init__(self, policy: Policy, config: GroupRLAOConfig | None = None, run: str = "") -> None:
+        """Prepare to train `policy`, and keep a copy of its weights for the explorers (see `RLAO`)."""
+        super().__init__(policy, config, run)
+        self._parameters = [p for p in self._trained.model.parameters() if p.requires_grad]
+        self._first = [p.detach().clone() for p in self._parameters] if self.config.explorers else []
+
+    @classmethod
+    def settings(cls, policy: Policy) -> GroupRLAOConfig:
+        """Return the settings that suit a policy."""
+        return TINY if trainable(policy, cls.name).tiny else GroupRLAOConfig()
+
+    # 1. collect
+    def propose(self, chats: Sequence[Sequence[Message]], seed: int) -> list[Sample]:
+        """Write the first attempts of a state, the last `explorers` of them with the first weights."""
+        explorers = self.config.explorers if self.progress.updates else 0
+        own = super().propose(chats[: len(chats) - explorers], seed)
+        if not explorers:
+            return own
+        with self._untrained():
+            return [*own, *super().propose(chats[len(chats) - explorers :], derive_seed("explorers", seed))]
+
+    @contextmanager
+    def _untrained(self) -> Iterator[None]:
+        """Give the meta-agent its first weights for a while."""
+        now = [p.detach().clone() for p in self._parameters]
+        self._give(self._first)
+        try:
+            yield
+        finally:
+            self._give(now)
+
+    def _give(self, values: Sequence[torch.Tensor]) -> None:
+        with torch.no_grad():
+            for parameter, value in zip(self._parameters, values, strict=True):
+                parameter.copy_(value)
+
+    # 2. weigh
+    def weights(self, rows: Sequence[Row]) -> list[float | None]:
+        """Return the weight of each row; None for those of groups without spread."""
+        advantages = group_advantages(rows)
+        texts: dict[str, list[float]] = defaultdict(list)
+        for row, advantage in zip(rows, advantages, strict=True):
+            if advantage is not None:
+                texts[_program(row.action)].append(advantage)
+        worth = [sum(found) / len(found) for found in texts.values()]
+        weight = {
+            program: tilted / len(found)
+            for (program, found), tilted in zip(texts.items(), tilt(worth, self.config.share), strict=True)
+        }
+        return [
+            None if advantage is None else weight[_program(row.action)]
+            for row, advantage in zip(rows, advantages, strict=True)
+        ]
+
+    # 3. teaches
+    def teaches(self, rows: Sequence[Row]) -> bool:
+        """Whatever has a weight teaches."""
+        return True
+
+    # 4. update: inherited from RLAO.
+
+
+def group_advantages(rows: Sequence[Row]) -> list[float | None]:
+    """Return by how much each row earned more than the first attempts of its turn did on average.
+
+    None in turns whose first attempts all earned the same.
+
+    Args:
+        rows: measured ones, of any number of episodes.
+    """
+    groups: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for row in rows:
+        if row.kind == "design":
+            groups[row.benchmark, row.turn].append(row.earned)
+    means = {group: sum(earned) / len(earned) for group, earned in groups.items() if len(set(earned)) > 1}
+    baselines = [means.get((row.benchmark, row.turn)) for row in rows]
+    return [None if b is None else row.earned - b for row, b in zip(rows, baselines, strict=True)]
+
+
+def tilt(values: Sequence[float], share: float) -> list[float]:
+    """Return exp(value / tau), the largest as 1, for the tau at which the effective share of the values is `share`.
+
+    The effective share is Kish's effective sample size over the number of values. It falls as tau does, down to the
+    share of the largest values; where that is above `share` already, these have weight 1, and the others 0.
+
+    >>> [round(weight, 3) for weight in tilt([0.0, 1.0, 2.0, 3.0], 0.5)]
+    [0.041, 0.12, 0.346, 1.0]
+    >>> tilt([0.5, 1.0, 1.0], 0.2)
+    [0.0, 1.0, 1.0]
+    """
+    largest = max(values, default=0.0)
+    if values.count(largest) >= share * len(values):
+        return [float(value == largest) for value in values]
+
+    def at(sharpness: float) -> list[float]:
+        return [math.exp(sharpness * (value - largest)) for value in values]
+
+    low, high = 0.0, 1.0
+    while effective_rows(at(high)) > share * len(values):
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if effective_rows(at(middle)) > share * len(values) else (low, middle)
+    return at(high)
+
+
+@lru_cache(maxsize=10_000)
+def _program(action: str) -> str:
+    """What tells programs apart; a text without one is its own."""
+    return normal_form(parse_action(action).workflow or action)

@@ -1,0 +1,225 @@
+"""RLAO with weights from a text's group: what weighs how much, and who writes the candidates."""
+
+from dataclasses import replace
+
+import gymnasium as gym
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import w4s_gym  # noqa: F401
+from w4s_gym.action import format_action
+from w4s_gym.algos import group_rlao, rlao
+from w4s_gym.algos.base import Batch
+from w4s_gym.algos.group_rlao import GroupRLAO, GroupRLAOConfig, group_advantages, tilt
+from w4s_gym.algos.mechanism import effective_rows
+from w4s_gym.algos.policies.hf import HFConfig, HFPolicy
+from w4s_gym.algos.rlao import RLAO
+from w4s_gym.algos.trajectory import Row
+from w4s_gym.errors import ConfigError
+
+CONTEXT = ({"role": "user", "content": "improve"},)
+ROW = Row(CONTEXT, "a", 0.0, 0.0, "design", "evaluated", False, "X", "r/0", 0, 0, 0, True, "tiers")
+TEXTS = ("left left", "right right", "up up", "down down", "in in")
+
+
+@pytest.fixture
+def policy(random_llm):
+    return HFPolicy(random_llm, config=HFConfig(temperature=1.0, max_new_tokens=8))
+
+
+def group(*rewards, **changes):
+    """First attempts in one state, each another text."""
+    return [replace(ROW, action=TEXTS[i], reward=r, candidate=i, **changes) for i, r in enumerate(rewards)]
+
+
+def make(agent, **options):
+    return GroupRLAO.of_options(agent, {"candidates": 3, "learning_rate": 5e-3, **options})
+
+
+def weights(agent):
+    return torch.cat([p.detach().flatten() for p in agent.model.parameters()])
+
+
+def test_an_advantage_is_the_reward_less_the_mean_of_the_first_attempts_of_the_turn():
+    rows = [*group(1.0, 0.0), *group(0.5, 0.5, turn=1), replace(ROW, kind="repair", reward=1.0)]
+    assert group_advantages(rows) == [0.5, -0.5, None, None, 0.5]
+    assert group_advantages([*rows, *group(1.0, 1.0, episode=1)]) == [0.25, -0.75, None, None, 0.25, 0.25, 0.25]
+    other = group(0.0, 1.0, benchmark="Y")
+    assert group_advantages([*rows, *other]) == [0.5, -0.5, None, None, 0.5, -0.5, 0.5], "a benchmark of its own"
+
+
+def test_a_poor_text_among_poor_ones_does_not_stand_above_a_good_one_among_good_ones(policy):
+    before = group(-0.3, -0.9, -0.8)
+    now = [replace(row, action=f"now {row.action}") for row in group(0.5, 0.3, 0.4, episode=1)]
+    found = make(policy, share=0.5).weights([*now, *before])
+    assert min(found[:3]) > max(found[3:])
+
+
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=40), st.floats(0.02, 0.98), st.floats(0.01, 100))
+def test_the_effective_share_is_the_one_asked_for_whatever_the_scale_of_the_rewards(values, share, scale):
+    values = [round(value, 3) for value in values]  # a hair's breadth between two values is a tie to floats
+    found = effective_rows(tilt(values, share)) / len(values)
+    ties = values.count(max(values)) / len(values)
+    assert found == pytest.approx(max(share, ties), rel=1e-3)
+    assert tilt([scale * value for value in values], share) == pytest.approx(tilt(values, share), abs=1e-6)
+
+
+def test_better_ones_weigh_more_and_nothing_overflows():
+    found = tilt([-1.0, 0.0, 0.2, 900.0, 1000.0], 0.5)
+    assert found == sorted(found) and found[-1] == 1.0
+    assert tilt([], 0.2) == [] and tilt([0.3], 0.2) == [1.0]
+
+
+@pytest.mark.parametrize("scale", [0.05, 1.0, 6.9])
+def test_one_setting_means_the_same_under_every_scale_of_reward(policy, scale):
+    rewards = (0.9, 0.6, 0.1, -0.2, -0.4)
+    plain = make(policy, candidates=5).weights(group(*rewards))
+    assert make(policy, candidates=5).weights(group(*(scale * r for r in rewards))) == pytest.approx(plain)
+
+
+def test_groups_without_spread_are_left_out(policy):
+    rows = [*group(1.0, 1.0, 1.0), *group(0.0, 0.0, 1.0, turn=1)]
+    found = make(policy).weights(rows)
+    assert found[:3] == [None] * 3 and found[5] == max(found[3:]) > 0
+
+
+def test_equal_programs_count_once_however_they_are_written_down(policy):
+    program = "def solver(agent, task):\n    return {'answer': %s}"
+    texts = [
+        format_action("", program % "1"),
+        format_action("Again.", program % "1" + "  # one"),
+        format_action("", program % "2"),
+    ]
+    rows = [
+        *(replace(ROW, action=text, reward=1.0, turn=t) for t, text in enumerate(texts)),
+        *(replace(ROW, action="words", reward=0.0, turn=t, candidate=1) for t in range(3)),
+    ]
+    one, again, other, *_ = make(policy).weights(rows)
+    assert one == again == pytest.approx(other / 2)
+
+
+def test_a_program_is_worth_its_mean_advantage(policy):
+    """It won once and lost twice; the other one won its only time."""
+    rows = [
+        *(replace(ROW, action="often", reward=r, turn=t) for t, r in enumerate((1.0, 0.0, 0.0))),
+        *(replace(ROW, action="words", reward=1.0 - r, turn=t) for t, r in enumerate((1.0, 0.0, 0.0))),
+        replace(ROW, action="once", reward=1.0, turn=3),
+        replace(ROW, action="nothing", reward=0.0, turn=3),
+    ]
+    found = dict(zip([row.action for row in rows], make(policy, share=0.6).weights(rows), strict=True))
+    assert found["once"] > 3 * found["words"] > 3 * found["often"] > 0
+
+
+def test_the_weights_change_and_a_turn_without_a_new_best_teaches(policy):
+    start = weights(policy)
+    agent = make(policy)
+    figures = agent.update(Batch(group(0.5, 0.0, 0.0), "", 0.0))
+    assert figures["rows"] == 3 and figures["effective_rows"] == 1.0
+    assert not torch.equal(weights(policy), start)
+
+
+def test_nothing_is_learned_without_spread_or_measurements(policy):
+    start = weights(policy)
+    agent = make(policy)
+    assert agent.update(Batch(group(0.0, 0.0, None), "", 0.0))["rows"] == 0
+    assert agent.update(Batch(group(None, None, None, episode=1), "", 0.0))["rows"] == 0
+    assert torch.equal(weights(policy), start)
+
+
+class Recorder:
+    """Stands for the meta-agent's sampling: notes how many texts were asked for, and with which weights."""
+
+    def __init__(self, agent):
+        self.agent, self.asked, self.sample_now = agent, [], agent.sample
+        agent.sample = self.sample
+
+    def sample(self, conversations, m, seed):
+        self.asked.append((len(conversations) * m, weights(self.agent)))
+        return self.sample_now(conversations, m, seed)
+
+
+@pytest.mark.parametrize("alike", [True, False], ids=["one conversation", "requests"])
+def test_explorers_write_with_the_first_weights(policy, alike):
+    chats = [({"role": "user", "content": "improve" if alike else f"improve {i}"},) for i in range(3)]
+    first, agent, recorder = weights(policy), make(policy, explorers=1), Recorder(policy)
+    assert len(agent.propose(chats, 0)) == 3 and [count for count, _ in recorder.asked] == [3], (
+        "nothing was learned yet"
+    )
+    recorder.asked.clear()
+    agent.update(Batch(group(1.0, 0.0, 0.0), "", 0.0))
+    learned = weights(policy)
+    assert not torch.equal(learned, first)
+    assert len(agent.propose(chats, 1)) == 3
+    assert [count for count, _ in recorder.asked] == [2, 1]
+    assert torch.equal(recorder.asked[0][1], learned) and torch.equal(recorder.asked[1][1], first)
+    assert torch.equal(weights(policy), learned), "they are given back"
+
+
+def test_the_weights_are_given_back_when_sampling_fails(policy):
+    agent = make(policy)
+    agent.update(Batch(group(1.0, 0.0, 0.0), "", 0.0))
+    learned = weights(policy)
+    calls = []
+
+    def fail(conversations, m, seed):
+        calls.append(m)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return [[None] * m]
+
+    policy.sample = fail
+    with pytest.raises(KeyboardInterrupt):
+        agent.propose([CONTEXT] * 3, 0)
+    assert torch.equal(weights(policy), learned)
+
+
+def test_an_episode_is_played_with_explorers(policy):
+    env = gym.make(
+        "W4S-GSMSymbolic-v0", max_turns=1, validation_size=3, test_size=2, prompt_style="compact",
+        max_repairs=0, disable_env_checker=True,
+    ).unwrapped  # fmt: skip
+    agent, recorder = make(policy, explorers=2), Recorder(policy)
+    agent.update(Batch(group(1.0, 0.0, 0.0), "", 0.0))
+    try:
+        batch = agent.collect(env, 3)
+    finally:
+        env.close()
+    assert [count for count, _ in recorder.asked] == [1, 2] and len(batch.rows) == 3
+
+
+def test_a_resumed_run_ends_with_the_same_weights_and_explores_with_the_first_ones(random_llm, tmp_path):
+    def fresh():
+        agent = HFPolicy(random_llm, config=HFConfig(temperature=1.0, max_new_tokens=8))
+        return agent, make(agent, replay=2, rows_per_step=2)
+
+    agent, algorithm = fresh()
+    algorithm.update(Batch(group(1.0, 0.0, 0.5), "", 0.0))
+    algorithm.save(tmp_path)
+    other, resumed = fresh()
+    resumed.load(tmp_path)
+    assert [s.text for s in resumed.propose([CONTEXT] * 3, 1)] == [s.text for s in algorithm.propose([CONTEXT] * 3, 1)]
+    for learner in (algorithm, resumed):
+        learner.update(Batch(group(0.0, 1.0, 0.5, episode=1), "", 0.0))
+    assert torch.equal(weights(agent), weights(other))
+
+
+def test_it_differs_from_rlao_by_its_weights_and_explorers_only(policy):
+    assert GroupRLAO.settings(policy) == GroupRLAOConfig()
+    policy.tiny = True
+    ours, theirs = vars(GroupRLAO.settings(policy)), vars(RLAO.settings(policy))
+    assert {name for name in ours if name not in theirs} == {"share", "explorers"}
+    assert {name: ours[name] for name in theirs if name != "tau"} == {n: v for n, v in theirs.items() if n != "tau"}
+    assert group_rlao.TINY.epochs == rlao.TINY.epochs
+
+
+def test_settings_that_cannot_be_used_are_refused(policy):
+    for share in (0.0, 1.0, -1.0):
+        with pytest.raises(ConfigError, match="share above 0 and below 1"):
+            make(policy, share=share)
+    for explorers in (-1, 3):
+        with pytest.raises(ConfigError, match="fewer than the 3 candidates"):
+            make(policy, explorers=explorers)
+    with pytest.raises(ConfigError, match="group_rlao: unknown 'tau'"):
+        make(policy, tau=0.1)
