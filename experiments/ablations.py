@@ -155,7 +155,7 @@ def ablation_table(folder: RunFolder) -> Table:
             plain(result.usage(algo)["calls"]),
         )
     table.notes.append(
-        f"{stored.seeds} seeds, {stored.budget:,} executor calls of training each; default: m = {stored.candidates}, "
+        f"{stored.told_seeds}, {stored.budget:,} executor calls of training each; default: m = {stored.candidates}, "
         f"horizon {stored.turns}, the meta-agent's own tau, passes and temperature, and unless the command says "
         "otherwise tiers, 3 repairs, self-test. Difference: from the default, paired over items."
     )

@@ -132,7 +132,7 @@ def paper_cells(config: PaperConfig) -> Sequence[Cell]:
         on, targets = TRAINED_ON[config.published], config.transfer_targets()
         return [
             TransferCell(cell, algo, seed, trained_on=on, targets=targets)
-            for seed in range(config.seeds)
+            for seed in config.seed_numbers
             for algo in meta_agents
         ]
     names = config.benchmarks()
@@ -198,7 +198,7 @@ def main_table(config: PaperConfig, results: dict[str, Results]) -> Table:
     table.notes.append(
         f"W4S and untrained: {plain.design_turns} design turns, {plain.design_candidates} candidate(s) a turn; "
         f"AFlow and ADAS: searches within {'20 rounds and 30 generations' if config.published else 'the budget'}; "
-        f"selected by validation, tested once. {config.seeds} seed(s)."
+        f"selected by validation, tested once. {config.told_seeds}."
     )
     return table
 

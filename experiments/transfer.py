@@ -49,7 +49,7 @@ def transfer_cells(config: TransferConfig) -> list[TransferCell]:
     """All cells."""
     return [
         TransferCell(config, algo, seed, trained_on=config.train, targets=config.targets)
-        for seed in range(config.seeds)
+        for seed in config.seed_numbers
         for algo in config.algos
     ]
 
@@ -101,7 +101,7 @@ def transfer_table(folder: RunFolder, trained_on: Sequence[str], targets: Sequen
             cells.append(cell)
         table.add(results[0].label(algo), *cells)
     table.notes.append(
-        f"{stored.seeds} seeds; {stored.budget:,} executor calls of training in all; design budget of "
+        f"{stored.told_seeds}; {stored.budget:,} executor calls of training in all; design budget of "
         f"{stored.design_turns} turns, {stored.design_candidates} candidate(s) a turn, on each unseen benchmark. "
         "Gain: over the untrained meta-agent at the same design budget, paired over items."
     )

@@ -123,7 +123,7 @@ def completed(config: WeakForStrongConfig) -> WeakForStrongConfig:
 def cells(config: WeakForStrongConfig) -> list[Cell]:
     """All cells of the comparison, and the meta-agent's own model asked directly."""
     own = replace(config.plain(), executor=config.alone)
-    alone = [Cell(own, "direct", seed, ALONE) for seed in range(config.seeds if config.alone else 0)]
+    alone = [Cell(own, "direct", seed, ALONE) for seed in config.seed_numbers if config.alone]
     return [*comparison_cells(config), *alone]
 
 

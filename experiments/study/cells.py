@@ -247,4 +247,4 @@ def comparison_cells(config: CompareConfig, variant: str = "") -> list[Cell]:
     Of a seed those that train come first: they take longest, and the last to run should be short.
     """
     longest_first = sorted(config.algos, key=lambda algo: not find_designer(algo).trains)
-    return [Cell(config, algo, seed, variant) for seed in range(config.seeds) for algo in longest_first]
+    return [Cell(config, algo, seed, variant) for seed in config.seed_numbers for algo in longest_first]

@@ -31,10 +31,12 @@ class CompareConfig:
     policy: str = "tiny"
     """The meta-agent: `tiny`, `hf:<name or folder>` or `openai:<model>` (cannot be trained)."""
     algos: tuple[str, ...] = ("untrained", "seed", "sft", "rlao", "grpo")
-    """Designers: untrained, seed, sft, rlao, grpo, adas, aflow, gepa, cot_sc, random_edits, direct,
+    """Designers: untrained, seed, sft, rlao, group_rlao, grpo, adas, aflow, gepa, cot_sc, random_edits, direct,
     `trained:<folder>` (a meta-agent that an earlier run trained), `file.py:ClassName`, or what a package announces."""
     seeds: int = 3
     """Number of seeds of every designer."""
+    first_seed: int = 0
+    """The first of them; the others follow it. Settings are chosen on seeds that are not reported."""
     budget: int = 4_000
     """Executor calls that every designer may spend on training or search, cached ones included."""
     iterations: int = 0
@@ -108,7 +110,7 @@ class CompareConfig:
         for name in ("seeds", "budget", "candidates", "turns", "design_turns", "design_candidates"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"expected {option(name)} of at least 1; got {getattr(self, name)}")
-        for name in ("workers", "curve_turns", "iterations", "design_episodes", "actors", "gpus"):
+        for name in ("first_seed", "workers", "curve_turns", "iterations", "design_episodes", "actors", "gpus"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"expected {option(name)} of at least 0; got {getattr(self, name)}")
         chosen_tracker(self.track, self.tracker)
@@ -127,6 +129,16 @@ class CompareConfig:
         for algo, options in self.algo_options.items():
             if not isinstance(options, dict):
                 raise ConfigError(f"expected --algo-options to hold a dict for each designer; {algo} has {options!r}")
+
+    @property
+    def seed_numbers(self) -> range:
+        """The seeds."""
+        return range(self.first_seed, self.first_seed + self.seeds)
+
+    @property
+    def told_seeds(self) -> str:
+        """The seeds in words."""
+        return f"{self.seeds} seeds{f' from {self.first_seed}' if self.first_seed else ''}"
 
     @property
     def tracked_by(self) -> TrackerName | None:

@@ -14,6 +14,7 @@ _SCRIPTS = {
     "ablations": "ablations.py",
     "transfer": "transfer.py",
     "paper": "paper.py",
+    "learners": "learners.py",
 }
 _MARKS = {"only": "ablations", "targets": "transfer", "experiment": "paper"}
 """Option that only one study has -> its name; for runs that do not say what they are of."""

@@ -12,7 +12,7 @@ from w4s_gym.errors import ConfigError
 BEGIN = "<!-- overview: begin -->"
 END = "<!-- overview: end -->"
 _TITLE = re.compile(r"# Comparison on W4S-(?P<env>\w+)-v0, executor (?P<executor>\S+?)(?P<simulated> \(simulated\))?,")
-_SEEDS = re.compile(r"^(?P<seeds>\d+) seeds?;", re.MULTILINE)
+_SEEDS = re.compile(r"^(?P<seeds>\d+) seeds?(?: from \d+)?;", re.MULTILINE)
 _ABILITY = "Ability to design"
 _DIFFERENCES = "Differences at the design budget"
 

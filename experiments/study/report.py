@@ -93,7 +93,7 @@ class ComparisonReport:
         unfinished = f" (unfinished: {', '.join(missing)})" if missing else ""
         cap = f", at most {config.iterations} iterations" if config.iterations else ""
         text = (
-            f"{config.seeds} seeds{unfinished}; budget of {config.budget:,} executor calls for training or "
+            f"{config.told_seeds}{unfinished}; budget of {config.budget:,} executor calls for training or "
             f"search{cap}; {config.validation_size} validation and {self.results.items} test items, the same for "
             "all. Intervals: 95%, bootstrap over seeds, episodes and items."
         )

@@ -1,6 +1,7 @@
 """Transfer, ablations and the published set-ups, on sizes that only show that they run end to end."""
 
 import ablations
+import learners
 import paper
 import pytest
 import transfer
@@ -65,6 +66,41 @@ def test_ablations_share_the_dollars_evenly():
     cells = ablations.ablation_cells(ablations.AblationConfig(max_dollars=30.0, seeds=2))
     shares = [cell.config.environment_options()["budget"]["dollars"] for cell in cells]
     assert sum(shares) == pytest.approx(30.0)
+
+
+def test_learners_are_compared_on_every_set_up_on_seeds_of_their_own():
+    config = learners.LearnersConfig(max_dollars=32.0, env_options={"max_repairs": 1})
+    cells = learners.learner_cells(config)
+    assert len(cells) == 4 * 2 * 2 * 5 * 15 and {cell.seed for cell in cells} == set(range(200, 215))
+    assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells), "whole comparisons first"
+    assert len({cell.key for cell in cells}) == len(cells)
+    for cell in cells[:80]:
+        cell.check()
+        benchmark, kind, start = cell.variant.split(", ")
+        assert cell.config.env == f"W4S-{benchmark}-v0"
+        seeds = {} if start == "all" else {"seed_workflows": [start]}
+        assert cell.config.env_options == {"max_repairs": 1, "reward": {"kind": kind}, **seeds}
+    shares = [cell.config.environment_options()["budget"]["dollars"] for cell in cells]
+    assert sum(shares) == pytest.approx(32.0)
+    with pytest.raises(ConfigError, match="MGSM, tiers, all"):
+        learners.learner_cells(learners.LearnersConfig(only=("MGSM, tier, all",)))
+
+
+def test_a_comparison_of_learners_runs_goes_on_and_says_who_leads(tmp_path, monkeypatch, random_llm):
+    from w4s_gym.algos.policies.hf import HFConfig, HFPolicy
+
+    made = HFConfig(prompt_style="compact", max_new_tokens=8, temperature=1.0)
+    monkeypatch.setattr("w4s_gym.algos.make_policy", lambda spec, **options: HFPolicy(random_llm, config=made))
+    small = {**SMALL, "algos": ("untrained", "group_rlao"), "only": ("GSMSymbolic, relative, CoT",)}
+    config = learners.LearnersConfig(**small, design_turns=1, run_dir=tmp_path / "run")
+    assert run(learners, config, learners.learner_cells) == 0
+    table = (tmp_path / "run" / "table.md").read_text()
+    lines = {line.split("|")[2].strip(): line for line in table.splitlines() if line.startswith("| GSMSymbolic")}
+    assert "+0.0 [+0.0, +0.0] | 0.50 [0.50, 0.50]" in lines["untrained"], "nothing was learned, so both are alike"
+    assert lines["group RLAO"].endswith("| 0.0 |  |") and "simulated" in table and "1 seeds from 200" in table
+    again = learners.LearnersConfig(resume=True, seeds=2, run_dir=tmp_path / "run", workers=0)
+    assert run(learners, again, learners.learner_cells) == 0
+    assert [r["seed"] for r in RunFolder.open(tmp_path / "run").records("cell")] == [200, 200, 201, 201]
 
 
 def test_an_ablation_runs(tmp_path):

@@ -43,6 +43,12 @@ def test_a_run_is_read_as_it_was_printed(tmp_path: Path) -> None:
     assert line.endswith("| +3.0 [+2.0, +4.0] |  |")
 
 
+def test_the_seeds_of_a_run_need_not_begin_with_0(tmp_path: Path) -> None:
+    (tmp_path / "run.md").write_text(PAGE.replace("7 seeds;", "7 seeds from 100;"))
+    run = read_published(tmp_path / "run.md")
+    assert run is not None and run.seeds == 7
+
+
 def test_a_page_of_another_kind_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "prose.md").write_text("# Results\n")
     assert read_published(tmp_path / "prose.md") is None

@@ -57,6 +57,26 @@ def test_seeds_and_designers_are_added_and_the_table_is_that_of_one_run(small, t
     ]
 
 
+def test_seeds_count_from_the_first_one_and_a_run_of_them_goes_on(tmp_path, capsys):
+    first = ("--algos", "random_edits", "--first-seed", 100)
+    assert compare(*first, "--seeds", 1, "--run-dir", tmp_path / "run") == 0
+    assert compare("--resume", "--run-dir", tmp_path / "run", "--seeds", 2) == 0, said(capsys)
+    assert compare(*first, "--seeds", 2, "--run-dir", tmp_path / "whole") == 0
+    table = (tmp_path / "whole" / "table.md").read_text()
+    assert (tmp_path / "run" / "table.md").read_text() == table and "\n2 seeds from 100; budget" in table
+    assert [r["seed"] for r in RunFolder.open(tmp_path / "run").records("cell")] == [100, 101]
+    capsys.readouterr()
+    assert compare("--resume", "--run-dir", tmp_path / "run", "--first-seed", 0) == 2
+    assert "started with --first-seed 100; it cannot go on with 0" in said(capsys)
+
+
+def test_a_run_of_before_there_was_a_first_seed_began_with_0():
+    stored = {key: value for key, value in CompareConfig(seeds=2).measured.items() if key != "first_seed"}
+    assert list(CompareConfig.of_run(stored).seed_numbers) == [0, 1]
+    with pytest.raises(ConfigError, match="--first-seed of at least 0"):
+        CompareConfig(first_seed=-1)
+
+
 def test_a_default_that_is_named_is_taken_for_what_was_said(small, capsys):
     """Three seeds are the default: the run has one, and `--seeds 3` is not the same as nothing."""
     assert compare("--resume", "--run-dir", small, "--seeds", 3) == 2
