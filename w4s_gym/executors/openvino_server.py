@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import re
 import select
 import signal
 import socket
@@ -30,18 +29,25 @@ _ALL = 10**9
 """Candidates for the next token: `top_k` switched off."""
 
 
-_SPACE = r"( |\n[ ]{0,8})?"
-_STRING = r'"([^"\\\x00-\x1f]|\\(["\\/bfnrt]|u[0-9a-fA-F]{4}))*"'
+_JSON = r"""
+space ::= "" | " " | "\n" | "\n  " | "\n    "
+string ::= "\"" rest
+rest ::= "\"" | [^"\\\x00-\x1f] rest | "\\" escape rest
+escape ::= ["\\/bfnrt] | "u" hex hex hex hex
+hex ::= [0-9A-Fa-f]
+"""
 
 
-def object_pattern(keys: Iterable[str]) -> str:
-    """Return the regular expression of a JSON object with these keys, in their order, and strings as values.
+def object_grammar(keys: Iterable[str]) -> str:
+    """Return the grammar of a JSON object with these keys, in their order, and strings as values.
 
     The engine's own reading of a JSON schema allows white space without end between the parts, and small models at
-    times write nothing else until their limit.
+    times write nothing else until their limit. Strings are a recursion: with a repetition in its place, or as a regular
+    expression, a step of 8 samples takes more than twice as long.
     """
-    pairs = (f"{re.escape(json.dumps(key, ensure_ascii=False))}:{_SPACE}{_STRING}" for key in keys)
-    return rf"\{{{_SPACE}" + f",{_SPACE}".join(pairs) + rf"{_SPACE}\}}"
+    names = (json.dumps(f"{json.dumps(key, ensure_ascii=False)}:", ensure_ascii=False) for key in keys)
+    pairs = ' "," space '.join(f"{name} space string" for name in names)
+    return f'root ::= "{{" space {pairs} space "}}"{_JSON}'
 
 
 class TooLong(ValueError):
@@ -124,7 +130,7 @@ class Engine:
         wanted = body.get("response_format")
         if wanted is not None and wanted["type"] == "json_schema":
             keys = wanted["json_schema"]["schema"]["properties"]
-            config.structured_output_config = self._genai.StructuredOutputConfig(regex=object_pattern(keys))
+            config.structured_output_config = self._genai.StructuredOutputConfig(grammar=object_grammar(keys))
         return config
 
     def _ended(self, job: Job) -> bool:
