@@ -122,14 +122,14 @@ class GroupRLAO(RLAO):
         texts: dict[str, list[float]] = defaultdict(list)
         for row, advantage in zip(rows, advantages, strict=True):
             if advantage is not None:
-                texts[_program(row.action)].append(advantage)
+                texts[program_of(row.action)].append(advantage)
         worth = [sum(found) / len(found) for found in texts.values()]
         weight = {
             program: tilted / len(found)
             for (program, found), tilted in zip(texts.items(), tilt(worth, self.config.share), strict=True)
         }
         return [
-            None if advantage is None else weight[_program(row.action)]
+            None if advantage is None else weight[program_of(row.action)]
             for row, advantage in zip(rows, advantages, strict=True)
         ]
 
@@ -186,6 +186,6 @@ def tilt(values: Sequence[float], share: float) -> list[float]:
 
 
 @lru_cache(maxsize=10_000)
-def _program(action: str) -> str:
-    """What tells programs apart; a text without one is its own."""
+def program_of(action: str) -> str:
+    """Return what tells the program of a text from others, however written down; a text without one is its own."""
     return normal_form(parse_action(action).workflow or action)

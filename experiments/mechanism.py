@@ -10,7 +10,7 @@ the other kinds; rows that earned tiers are shown under tiers alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -21,7 +21,7 @@ import tyro
 from rich.console import Console
 
 from w4s_gym.algos import make_policy
-from w4s_gym.algos.group_rlao import GroupRLAO
+from w4s_gym.algos.group_rlao import GroupRLAO, program_of
 from w4s_gym.algos.mechanism import effective_rows, groups_with_spread, new_best_weight
 from w4s_gym.algos.policies.base import Policy
 from w4s_gym.algos.rlao import RLAO
@@ -124,58 +124,73 @@ def mechanism_table(runs: Sequence[Sequence[Sequence[Row]]], policy: Policy) -> 
     kinds = sorted({row.reward_kind for run in runs for episode in run for row in episode})
     table = Table(
         f"What updates would learn from{' (simulated)' if simulated else ''}",
-        [
-            "reward",
-            "learner",
-            "update",
-            "runs",
-            "rows",
-            "eff. rows",
-            "eff. share %",
-            "weight on new bests %",
-            "spread %",
-        ],
-    )
-    unknown = 0
+        ["reward", "learner", "update", "runs", "rows", "eff. rows", "share %", "weight on new bests %", "spread %",
+         "imitated acc. %"],
+    )  # fmt: skip
+    unknown, accuracy = 0, program_accuracy([row for run in runs for episode in run for row in episode])
     for kind in get_args(RewardKind):
         found = [[rewarded(episode, kind) for episode in run] for run in runs]
         unknown += sum(episode is None for run in found for episode in run)
         known = [[episode for episode in run if episode is not None] for run in found]
         for learner in LEARNERS:
-            played = [update_figures(learner(policy), run) for run in known]
+            played = [update_figures(learner(policy), run, accuracy) for run in known]
             for number in range(max(map(len, played), default=0)):
                 figures = [run[number] for run in played if number < len(run)]
-                rows, effective, share, best, spread = (float(np.mean(column)) for column in zip(*figures, strict=True))
+                columns = [[figure for figure in column if figure is not None] for column in zip(*figures, strict=True)]
+                means = [float(np.mean(column)) if column else None for column in columns]
                 table.add(
                     kind,
                     learner.name,
                     str(number + 1),
                     str(len(figures)),
-                    plain(rows, ".1f"),
-                    plain(effective, ".1f"),
-                    percent(share),
-                    percent(best),
-                    percent(spread),
+                    *(plain(mean, ".1f") for mean in means[:2]),
+                    *("" if mean is None else percent(mean) for mean in means[2:]),
                 )
     table.notes.append(
         f"Rows that earned {', '.join(kinds)}; an update is on one episode and replayed rows, with the settings of "
         f"{policy.name}. Rows: those passed. Eff. rows: Kish's effective sample size of their weights, share: of the "
-        "rows passed. Spread: states of the episode whose first attempts did not all earn the same."
+        "rows passed. Spread: states of the episode whose first attempts did not all earn the same. "
+        "Imitated: validation accuracy of the programs that the weights imitate, of each the mean over all rows given."
         + (f" Left out: {unknown} episodes whose rows do not say what they would have earned." if unknown else "")
     )
     return table
 
 
-def update_figures(learner: RLAO, run: Sequence[Sequence[Row]]) -> list[tuple[float, float, float, float, float]]:
-    """Return rows, effective rows, their share, weight on new bests and groups with spread, of each update."""
-    figures = []
+def program_accuracy(rows: Sequence[Row]) -> dict[str, float]:
+    """Return the mean validation accuracy of every program over the rows that hold it, 0 for one that did not run."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        if row.reward is not None:
+            found.setdefault(program_of(row.action), []).append(row.accuracy or 0.0)
+    return {program: sum(accuracies) / len(accuracies) for program, accuracies in found.items()}
+
+
+def update_figures(
+    learner: RLAO, run: Sequence[Sequence[Row]], accuracy: Mapping[str, float]
+) -> list[tuple[float | None, ...]]:
+    """Return the figures of each update.
+
+    Args:
+        learner: weighs the rows; it is not trained.
+        run: its rows by episode.
+        accuracy: program -> accuracy.
+
+    Returns:
+        For each update rows, effective rows, their share, weight on new bests, groups with spread, and the accuracy of
+        what the weights imitate (None if nothing).
+    """
+    figures: list[tuple[float | None, ...]] = []
     for rows in run:
         chosen = learner.choose(rows)
         weights = [text.weight for _, text in chosen]
         effective = effective_rows(weights)
         share = effective / max(1, len(chosen))
         best = new_best_weight([row for row, _ in chosen], weights)
-        figures.append((float(len(chosen)), effective, share, best, groups_with_spread(rows)))
+        total = sum(weights)
+        imitated = (
+            sum(text.weight / total * accuracy[program_of(row.action)] for row, text in chosen) if total else None
+        )
+        figures.append((float(len(chosen)), effective, share, best, groups_with_spread(rows), imitated))
         learner.remember(rows)
     return figures
 
