@@ -1,7 +1,7 @@
 """Group RLAO: RLAO (`rlao.py`) with one setting for every kind of reward.
 
-RLAO weighs by exp(r / tau), so one tau is several algorithms: with tiers it is SFT, with relative rewards the imitation
-of a handful of texts. Three of its four steps differ here:
+RLAO weighs by exp(r / tau), so one tau is several algorithms: with tiers it is SFT; with relative rewards it imitates
+nearly every text, or, where the seed workflows are poor, a handful. Three of its four steps differ here:
 
 1. collect: `explorers` of the m candidates of a state are written by the meta-agent as it was before training.
 2. weigh: a text's advantage is its reward less the mean of its group, the first attempts of the same turn in all
