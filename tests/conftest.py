@@ -54,6 +54,11 @@ def _toy() -> Benchmark:
 register_benchmark("Toy", _toy)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests start first: one that started last would leave the other processors without work."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 class ScriptedExecutor:
     """Answers sums; the role of the prompt chooses how good it is. A real object on the executor protocol."""
 

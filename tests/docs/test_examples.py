@@ -21,6 +21,8 @@ from w4s_gym.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+LONG = ("commands", "comparison", "training")
+"""Pages whose examples take longest."""
 
 STUDY = "--seeds 1 --budget 20 --validation-size 4 --test-size 4 --design-episodes 1 --design-turns 1 --workers 0"
 ONLY_OPTIONS = "--help"
@@ -28,7 +30,7 @@ SMALLEST = {
     "compare_algos.py": f"{STUDY} --curve-turns 0",
     "ablations.py": STUDY,
     "transfer.py": f"{STUDY} --train W4S-GSMSymbolic-v0 --targets W4S-ChainSum-v0",
-    "train.py": "--iterations 1",
+    "train.py": "--iterations 1 --candidates 2",
 }
 """Script -> options that make it short; they stand behind those of the page, and the last value of an option holds.
 
@@ -114,7 +116,10 @@ def parse(page: Path, folder: Path) -> Document:
     return document
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, id=page.stem, marks=[pytest.mark.long] if page.stem in LONG else []) for page in PAGES],
+)
 def test_examples_of_the_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))

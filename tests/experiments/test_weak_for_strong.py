@@ -62,6 +62,7 @@ def test_racing_seldom_gives_up_a_clearly_better_workflow(run_race, last, better
     assert lost / 200 <= 0.05
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_the_experiment_runs_and_goes_on_after_it_was_ended(random_llm, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(weak_for_strong, "POLICY", {**POLICY, "texts": None, "max_new_tokens": 40})

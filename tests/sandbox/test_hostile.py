@@ -84,6 +84,7 @@ def test_random_state_does_not_persist(sandbox: Sandbox, host: Any) -> None:
     assert first == second != other
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="the other tests already run as an ordinary user")
 def test_hostile_workflows_as_an_ordinary_user() -> None:
     """Run the tests above, and those of rivals, as an ordinary user."""
