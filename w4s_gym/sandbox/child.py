@@ -1,18 +1,20 @@
-"""Host side of one confined child: its channel, its clock, its calls, how it ended."""
+"""Host side of one confined child: its job, its calls, how it ended."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
+from w4s_gym.sandbox.channel import Channel
+from w4s_gym.sandbox.clock import WallClock
+from w4s_gym.sandbox.ending import Ending, by_exit
 from w4s_gym.sandbox.inside import frames, schema
+from w4s_gym.sandbox.slot import Slot
 from w4s_gym.sandbox.types import CallHandler, Charged, Limits, RunEnded, Status, WorkflowCallError
 from w4s_gym.sandbox.zygote_process import Exit, ZygoteProcess
-from w4s_gym.shares import Shares
 
 MAX_PENDING_CALLS = 64
 """Calls of one workflow that may be pending; more wait in its channel."""
@@ -22,80 +24,6 @@ MAX_PENDING_BYTES = 8_000_000
 
 GRACE_SECONDS = 0.25
 """Time between asking a child to say where it hangs and killing it."""
-
-
-BUSY_SHARE = 0.02
-"""Part of the wall limit that a child must have spent computing to get more wall clock."""
-
-MAX_EXTENSIONS = 4
-"""How often a child that computes gets its wall limit again (the CPU limit and the absolute limit stay)."""
-
-
-@dataclass
-class Ending:
-    """How a child ended, before it is put into words."""
-
-    status: Status
-    result: dict[str, Any] | None = None
-    """Body of the result frame."""
-    detail: str = ""
-    """What the host has to say about it."""
-    cpu_seconds: float = 0.0
-    wall_seconds: float = 0.0
-    """Wall clock that counted against the limit."""
-    error: BaseException | None = None
-    """Exception of the call handler, for `infrastructure`."""
-
-
-class Slot:
-    """A child's right to compute: held only while it does, and handed on when another sharer has less."""
-
-    def __init__(self, slots: Shares, sharer: Hashable, held: bool) -> None:
-        """Use `slots` for `sharer`; `held` if the caller took one for this child already."""
-        self._slots = slots
-        self._sharer = sharer
-        self._taking: asyncio.Task[None] | None = None
-        self._closed = False
-        self.held = held
-
-    def try_take(self) -> bool:
-        """Hold one if that needs no waiting; return whether it is held."""
-        if not self.held and self._taking is None:
-            self.held = self._slots.try_take(self._sharer)
-        return self.held
-
-    async def take(self) -> None:
-        """Wait for one and hold it; several may wait for the same."""
-        if self.held:
-            return
-        if self._taking is None:
-            self._taking = asyncio.ensure_future(self._slots.take(self._sharer))
-            self._taking.add_done_callback(self._taken)
-        await asyncio.shield(self._taking)
-
-    def give(self) -> None:
-        """Give it back, if it is held."""
-        if self.held:
-            self.held = False
-            self._slots.give(self._sharer)
-
-    def close(self) -> None:
-        """Give it back and wait for none any more."""
-        self._closed = True
-        self.give()
-        if self._taking is not None:
-            self._taking.cancel()
-
-    def is_due(self) -> bool:
-        """Tell whether it should go to another sharer now."""
-        return self.held and self._slots.owes(self._sharer)
-
-    def _taken(self, taking: asyncio.Task[None]) -> None:
-        self._taking = None
-        if not taking.cancelled():
-            self.held = True
-            if self._closed:
-                self.give()
 
 
 class Child:
@@ -129,27 +57,17 @@ class Child:
         self._on_peer = on_peer
         self._layers = zygote.layers if layers is None else layers
         self._loop = asyncio.get_running_loop()
-        self._inbox = bytearray()
-        self._outbox = bytearray()
+        self._channel = Channel(on_data=self._take_frames, on_written=self._read_on)
+        self._clock = WallClock(limits.wall_seconds, on_due=self._on_due)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped: asyncio.Task[None] | None = None
         self._ending: Ending | None = None
         self._result: dict[str, Any] | None = None
         self._exited: asyncio.Future[Exit | None] = self._loop.create_future()
         self._pending_bytes = 0
-        self._reading = False
-        self._writing = False
         self._ended = False
         self._id = -1
-        self._deadline = float("inf")
-        self._wall_left = limits.wall_seconds
-        self._wall_started = 0.0
-        self._wall_used = 0.0
-        self._charged = 0.0
-        self._timer: asyncio.TimerHandle | None = None
         self._absolute: asyncio.TimerHandle | None = None
-        self._extensions = 0
-        self._cpu_seen = 0.0
         self._caught: dict[int, Status] = {}
         self._seen: set[int] = set()
         self._gave = False
@@ -169,7 +87,7 @@ class Child:
         """Fork the child and send it its job."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        self._sock = ours
+        self._channel.open(ours)
         request = {
             "layers": list(self._layers),
             "limits": {
@@ -180,20 +98,18 @@ class Child:
         }
         self._id = self._zygote.spawn(request, theirs, self._on_exit, self._on_seen)
         body = {**job, "result_bytes": self._limits.result_bytes, "output_bytes": self._limits.output_bytes}
-        self._read(True)
-        self._write(frames.pack(frames.JOB, body))
+        self._channel.read(True)
+        self._channel.write(frames.pack(frames.JOB, body))
         self._absolute = self._loop.call_later(self._limits.absolute_seconds, self._out_of_time, "absolute")
         self._start_clock()
 
     async def finish(self) -> Ending:
         """Wait for the end; then stop calls in flight and free everything."""
         exit_ = await asyncio.shield(self._exited)
-        for timer in (self._timer, self._absolute):
-            if timer is not None:
-                timer.cancel()
-        self._read(False)
-        self._want_to_write(False)
-        self._sock.close()
+        self._clock.close()
+        if self._absolute is not None:
+            self._absolute.cancel()
+        self._channel.close()
         tasks = {*self._tasks, *([self._stopped] if self._stopped else ())}
         for task in tasks:
             task.cancel()
@@ -207,17 +123,17 @@ class Child:
         """End the run from outside with this status."""
         if self._ending is None and self._result is None:
             self._ending = Ending(status, detail=detail, error=error)
-        self._read(False)
+        self._channel.read(False)
         self._kill()
 
     def send_peer(self, data: bytes) -> None:
         """Pass on a message of the child's peer."""
-        self._write(frames.HEADER.pack(frames.PEER, len(data)) + data)
+        self._channel.write(frames.HEADER.pack(frames.PEER, len(data)) + data)
 
     def pause_clock(self) -> None:
         """Stop the wall clock: the child waits for its peer."""
         self._waiting = True
-        self._stop_clock()
+        self._clock.stop()
 
     def resume_clock(self) -> None:
         """Let the wall clock run on: it is the child's turn."""
@@ -226,22 +142,10 @@ class Child:
 
     # -- slots and clock
 
-    def _stop_clock(self) -> None:
-        if self._deadline == float("inf"):
-            return
-        now = self._loop.time()
-        self._wall_left = max(0.0, self._deadline - now)
-        self._wall_used += now - self._wall_started
-        self._deadline = float("inf")
-
     def _start_clock(self) -> None:
         """Let the wall clock run unless the child waits for the host, its peer or a slot."""
-        if self._deadline != float("inf") or self._tasks or self._waiting or self._stopped is not None or self._ended:
-            return
-        self._wall_started = self._loop.time()
-        self._deadline = self._wall_started + self._wall_left
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._deadline, self._tick)
+        if not (self._tasks or self._waiting or self._stopped is not None or self._ended):
+            self._clock.start()
 
     def _on_seen(self, busy: bool, runnable: bool) -> None:
         """Act on a look at the child: sleeping holds no slot, and computing without one is stopped.
@@ -263,7 +167,7 @@ class Child:
 
     def _stop(self) -> None:
         """Stop the child until it gets a slot."""
-        self._stop_clock()
+        self._clock.stop()
         self._zygote.signal(self._id, signal.SIGSTOP)
         self._stopped = self._loop.create_task(self._continue())
 
@@ -275,33 +179,15 @@ class Child:
 
     def _charge(self, seconds: float) -> None:
         """Count what the host computed for the workflow against its wall limit; here nothing is extended."""
-        self._charged += seconds
-        self._wall_left = max(0.0, self._wall_left - seconds)
-        if self._charged >= self._limits.wall_seconds:
+        if self._clock.charge(seconds):
             limit = self._limits.wall_seconds
             self.end("timeout_wall", f"the programs it ran took longer than {limit:g} s together")
 
-    def _tick(self) -> None:
-        """Look at the clock; timers are not moved on every call, they look again instead."""
-        self._timer = None
-        if self._deadline == float("inf"):
-            return
-        if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._tick)
-        else:
-            self._zygote.cpu(self._id, self._extend_or_end)
+    def _on_due(self) -> None:
+        self._zygote.cpu(self._id, self._extend_or_end)
 
     def _extend_or_end(self, used: float) -> None:
-        """Give a child that computes more time: on a busy machine CPU time is the rule, and its limit comes first."""
-        if self._deadline == float("inf") or self._loop.time() < self._deadline or self._ended:
-            return
-        limit = self._limits.wall_seconds
-        if used - self._cpu_seen > BUSY_SHARE * limit and self._extensions < MAX_EXTENSIONS:
-            self._cpu_seen = used
-            self._extensions += 1
-            self._deadline = self._loop.time() + limit
-            self._timer = self._loop.call_at(self._deadline, self._tick)
-        else:
+        if self._clock.is_due() and not self._ended and not self._clock.extend(used):
             self._out_of_time("wall")
 
     def _out_of_time(self, which: str) -> None:
@@ -309,54 +195,30 @@ class Child:
         if self._ending is None and self._result is None:
             self._ending = Ending("timeout_wall", detail=f"ran longer than {limit:g} s ({which} clock)")
         self._zygote.signal(self._id, signal.SIGUSR1)
-        self._timer = self._loop.call_later(GRACE_SECONDS, self._kill)
+        self._clock.end_in(GRACE_SECONDS, self._kill)
 
     def _kill(self) -> None:
         self._zygote.signal(self._id, signal.SIGKILL)
 
-    # -- channel
-
-    def _read(self, on: bool) -> None:
-        if on == self._reading:
-            return
-        self._reading = on
-        if on:
-            self._loop.add_reader(self._sock.fileno(), self._readable)
-        else:
-            self._loop.remove_reader(self._sock.fileno())
-
-    def _readable(self) -> bool:
-        """Read once; return whether there may be more."""
-        try:
-            data = self._sock.recv(262_144)
-        except BlockingIOError:
-            return False
-        except OSError:
-            data = b""
-        if not data:
-            self._read(False)
-            return False
-        self._inbox += data
-        self._take_frames()
-        return True
+    # -- frames and calls
 
     def _take_frames(self) -> None:
-        while self._result is None and len(self._inbox) >= frames.HEADER.size:
-            kind, size = frames.HEADER.unpack_from(self._inbox)
+        while self._result is None and len(self._channel.inbox) >= frames.HEADER.size:
+            kind, size = frames.HEADER.unpack_from(self._channel.inbox)
             if size > (self._limits.result_bytes + 10_000 if kind == frames.RESULT else frames.MAX_CALL_BYTES):
                 return self.end("protocol", f"sent a frame of {size} bytes")
             if kind == frames.CALL and not self._ended and self._is_full(size):
-                return self._read(False)
+                return self._channel.read(False)
             end = frames.HEADER.size + size
-            if len(self._inbox) < end:
+            if len(self._channel.inbox) < end:
                 return
-            body = bytes(self._inbox[frames.HEADER.size : end])
-            del self._inbox[:end]
+            body = bytes(self._channel.inbox[frames.HEADER.size : end])
+            del self._channel.inbox[:end]
             self._on_frame(kind, body)
 
     def _is_full(self, size: int) -> bool:
         """Tell whether a call of this size must wait: for others to be answered, or for replies to be read."""
-        if self._outbox:
+        if self._channel.blocked:
             return True
         many = len(self._tasks) >= MAX_PENDING_CALLS or self._pending_bytes + size > MAX_PENDING_BYTES
         return bool(self._tasks) and many
@@ -374,7 +236,7 @@ class Child:
                 raise frames.FrameError("a frame is not a dict")
             if kind == frames.RESULT:
                 self._result = data
-                self._read(False)
+                self._channel.read(False)
                 self._kill()
             elif kind == frames.CALL and self._handler is not None:
                 self._on_call(data, len(body), self._handler)
@@ -401,7 +263,7 @@ class Child:
             return self.end("budget", f"made more than {self._limits.calls} calls, refused ones included")
         self.made_calls = True
         if not self._tasks:
-            self._stop_clock()
+            self._clock.stop()
             self._gave = self._gave or self._slot.held
             self._slot.give()
         self._pending_bytes += size
@@ -436,43 +298,15 @@ class Child:
         self._tasks.discard(task)
         self._pending_bytes -= size
         if self._ending is None and not self._exited.done():
-            self._write(frame)
+            self._channel.write(frame)
             self._start_clock()
             self._read_on()
 
     def _read_on(self) -> None:
         """Take calls that waited in the channel, if any did."""
-        if self._ending is None and self._result is None and not self._reading and not self._exited.done():
-            self._read(True)
+        if self._ending is None and self._result is None and not self._channel.reading and not self._exited.done():
+            self._channel.read(True)
             self._take_frames()
-
-    def _write(self, data: bytes) -> None:
-        waiting = bool(self._outbox)
-        self._outbox += data
-        if not waiting:
-            self._writable()
-
-    def _writable(self) -> None:
-        try:
-            sent = self._sock.send(self._outbox)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._outbox.clear()
-            sent = 0
-        del self._outbox[:sent]
-        self._want_to_write(bool(self._outbox))
-        if sent and not self._outbox:
-            self._read_on()
-
-    def _want_to_write(self, on: bool) -> None:
-        if on == self._writing:
-            return
-        self._writing = on
-        if on:
-            self._loop.add_writer(self._sock.fileno(), self._writable)
-        else:
-            self._loop.remove_writer(self._sock.fileno())
 
     # -- the end
 
@@ -482,7 +316,8 @@ class Child:
         self._ended = True
         if exit_ is not None and self._ending is None and self._result is None:
             self._take_frames()
-            while self._result is None and self._readable():  # what it sent before it ended is still in the channel
+            # What it sent before it ended is still in the channel.
+            while self._result is None and self._channel.read_once():
                 pass
         self._exited.set_result(exit_)
 
@@ -494,10 +329,10 @@ class Child:
             ending = Ending("infrastructure", detail="the sandbox process was lost")
         if ending is None:
             assert exit_ is not None
-            ending = _by_exit(exit_, self._limits)
+            ending = by_exit(exit_, self._limits)
         ending.result = self._result
         ending.cpu_seconds = exit_.cpu_seconds if exit_ is not None else 0.0
-        ending.wall_seconds = self._wall_used
+        ending.wall_seconds = self._clock.used
         return ending
 
     def _reported(self, result: dict[str, Any]) -> Status:
@@ -509,22 +344,3 @@ class Child:
         if status in ("error", "memory", "timeout_cpu", "timeout_wall", "no_result"):
             return status
         return "protocol"
-
-
-def _by_exit(exit_: Exit, limits: Limits) -> Ending:
-    """Say why a child that sent no result ended."""
-    if exit_.too_much_memory:
-        detail = f"it held {exit_.too_much_memory} MB, the most of all, when all processes together passed their bound"
-        return Ending("memory", detail=detail)
-    if exit_.code >= 0:
-        return Ending("no_result", detail=f"the process ended without a result (exit code {exit_.code})")
-    number = -exit_.code
-    if number in (signal.SIGXCPU, signal.SIGPROF) or (
-        number == signal.SIGKILL and exit_.cpu_seconds > limits.cpu_seconds
-    ):
-        return Ending("timeout_cpu", detail=f"used more than {limits.cpu_seconds:g} s of CPU time")
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"signal {number}"
-    return Ending("crashed", detail=f"the process was ended by {name}")

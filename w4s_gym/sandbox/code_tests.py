@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from w4s_gym.sandbox.child import Child, Ending, Slot
+from w4s_gym.sandbox.child import Child
+from w4s_gym.sandbox.ending import Ending
+from w4s_gym.sandbox.slot import Slot
 from w4s_gym.sandbox.types import TestJob, TestOutcome
 from w4s_gym.sandbox.words import report_error
 from w4s_gym.sandbox.zygote_process import ZygoteProcess

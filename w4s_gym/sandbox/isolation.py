@@ -18,8 +18,9 @@ from typing import Any
 
 from w4s_gym.errors import SandboxUnavailable
 from w4s_gym.sandbox import container
-from w4s_gym.sandbox.child import Child, Slot
+from w4s_gym.sandbox.child import Child
 from w4s_gym.sandbox.config import LEVELS, IsolationReport, LayerResult, Level, SandboxConfig
+from w4s_gym.sandbox.slot import Slot
 from w4s_gym.sandbox.types import Limits
 from w4s_gym.sandbox.zygote_process import ZygoteProcess
 from w4s_gym.shares import Shares

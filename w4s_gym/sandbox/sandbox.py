@@ -14,11 +14,13 @@ from typing import Any
 from w4s_gym.errors import SandboxUnavailable
 from w4s_gym.open_files import room_for_files
 from w4s_gym.sandbox import bubblewrap
-from w4s_gym.sandbox.child import Child, Ending, Slot
+from w4s_gym.sandbox.child import Child
 from w4s_gym.sandbox.code_tests import run_pair
 from w4s_gym.sandbox.config import IsolationReport, SandboxConfig
+from w4s_gym.sandbox.ending import Ending
 from w4s_gym.sandbox.inside.preload import suffices
 from w4s_gym.sandbox.isolation import accept, probe
+from w4s_gym.sandbox.slot import Slot
 from w4s_gym.sandbox.types import (
     PROGRAM_LIMITS,
     CallHandler,

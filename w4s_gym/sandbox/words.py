@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from w4s_gym.sandbox.child import Ending
+from w4s_gym.sandbox.ending import Ending
 from w4s_gym.sandbox.types import ErrorReport
 
 MESSAGE_CHARACTERS = 500
