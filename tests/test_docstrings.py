@@ -15,8 +15,8 @@ CALLS = {
     "w4s_gym": ["w4s_gym"],  # gym.make, reset, step
     "w4s_gym.action": ["parse_action", "format_action"],
     "w4s_gym.benchmark": ["get_benchmark"],
-    "w4s_gym.env": ["WorkflowDesignEnv.evaluate_workflow", "WorkflowDesignEnv.evaluate_test"],
     "w4s_gym.executors": ["make_executor"],
+    "w4s_gym.measuring_env": ["MeasuringEnv.evaluate_workflow", "MeasuringEnv.evaluate_test"],
     "w4s_gym.options": ["from_fields"],
     "w4s_gym.sandbox.sandbox": ["Sandbox.run_workflow"],
     "w4s_gym.testing": ["check_benchmark"],

@@ -21,6 +21,8 @@ FLOORS = (
     {"algos"},
     {"integrations", "scorer", "standalone", "testing", "vector", "wrappers", "calibration", "command_line"},
     {"env"},
+    {"episode_env"},
+    {"measuring_env"},
     {"parts", "snapshot"},
     {"config", "candidates"},
     {"measure", "room"},
