@@ -6,7 +6,8 @@
     python experiments/weak_for_strong.py --resume              # go on with an interrupted run: nothing is asked twice
 
 The meta-agent is Qwen2.5-Coder-0.5B-Instruct with LoRA, sampled by llama.cpp; the executor is
-Qwen2.5-Coder-1.5B-Instruct, served by OpenVINO (extras `local`, `openvino`, `experiments`). With a GPU and a key the same command takes others:
+Qwen2.5-Coder-1.5B-Instruct, served by OpenVINO (extras `local`, `openvino`, `experiments`). With a GPU and a key the
+same command takes others:
 
     python experiments/weak_for_strong.py --config experiments/configs/weak-for-strong-7b.yaml --plan
 
