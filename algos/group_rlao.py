@@ -117,13 +117,15 @@ class GroupRLAO(RLAO):
 
     # 2. weigh
     def weights(self, rows: Sequence[Row]) -> list[float | None]:
-        """Return the weight of each row; None for those of groups without spread."""
+        """Return the weight of each row; None for those of groups without spread, and where no program stands out."""
         advantages = group_advantages(rows)
         texts: dict[str, list[float]] = defaultdict(list)
         for row, advantage in zip(rows, advantages, strict=True):
             if advantage is not None:
                 texts[program_of(row.action)].append(advantage)
         worth = [sum(found) / len(found) for found in texts.values()]
+        if not spread_of(worth):
+            return [None for _ in rows]
         weight = {
             program: tilted / len(found)
             for (program, found), tilted in zip(texts.items(), tilt(worth, self.config.share), strict=True)
@@ -169,12 +171,14 @@ def tilt(values: Sequence[float], share: float) -> list[float]:
     >>> tilt([0.5, 1.0, 1.0], 0.2)
     [0.0, 1.0, 1.0]
     """
-    largest = max(values, default=0.0)
-    if values.count(largest) >= share * len(values):
-        return [float(value == largest) for value in values]
+    largest, spread = max(values, default=0.0), spread_of(values)
+    # Means of the same rewards, summed up in another order, differ in the last digit: that is a tie.
+    below = [round((largest - value) / spread, 9) if spread else 0.0 for value in values]
+    if below.count(0.0) >= share * len(values):
+        return [float(gap == 0.0) for gap in below]
 
     def at(sharpness: float) -> list[float]:
-        return [math.exp(sharpness * (value - largest)) for value in values]
+        return [math.exp(-sharpness * gap) for gap in below]
 
     low, high = 0.0, 1.0
     while effective_rows(at(high)) > share * len(values):
@@ -183,6 +187,12 @@ def tilt(values: Sequence[float], share: float) -> list[float]:
         middle = (low + high) / 2
         low, high = (middle, high) if effective_rows(at(middle)) > share * len(values) else (low, middle)
     return at(high)
+
+
+def spread_of(values: Sequence[float]) -> float:
+    """Return how far values lie apart; 0 where that is no more than rounding."""
+    spread = max(values, default=0.0) - min(values, default=0.0)
+    return spread if spread > 1e-9 else 0.0
 
 
 @lru_cache(maxsize=10_000)

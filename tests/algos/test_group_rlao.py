@@ -72,6 +72,20 @@ def test_better_ones_weigh_more_and_nothing_overflows():
     assert tilt([], 0.2) == [] and tilt([0.3], 0.2) == [1.0]
 
 
+def test_what_differs_by_rounding_is_a_tie():
+    assert 0.1 + 0.2 != 0.3
+    assert tilt([0.1 + 0.2, 0.3, 0.0], 0.2) == [1.0, 1.0, 0.0]
+    assert tilt([0.1 + 0.2, 0.3], 0.2) == [1.0, 1.0]
+
+
+def test_programs_that_are_worth_the_same_teach_nothing(policy):
+    rows = [*group(1.0, 0.0), *group(0.0, 1.0, episode=1)]
+    assert make(policy).weights(rows) == [None] * 4
+    start = weights(policy)
+    assert make(policy).update(Batch(rows, "", 0.0))["rows"] == 0
+    assert torch.equal(weights(policy), start)
+
+
 @pytest.mark.parametrize("scale", [0.05, 1.0, 6.9])
 def test_one_setting_means_the_same_under_every_scale_of_reward(policy, scale):
     rewards = (0.9, 0.6, 0.1, -0.2, -0.4)
