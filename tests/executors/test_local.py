@@ -319,4 +319,4 @@ def test_json_replies_have_their_keys_in_order_whatever_these_are_and_no_endless
     assert whole
     for text in whole:
         assert tuple(json.loads(text)) == keys
-        assert not re.search(r"\s{25}", re.sub(r'"(\\.|[^"\\])*"', "", text))
+        assert not re.search(r"\s{50}", re.sub(r'"(\\.|[^"\\])*"', "", text))
