@@ -162,6 +162,22 @@ def test_a_prompt_that_does_not_fit_is_refused_and_the_next_one_answered(run, en
 
 
 @real
+def test_openvino_refuses_tools_rather_than_leaving_them_out(run):
+    pytest.importorskip("openvino_genai", reason="openvino_genai missing: pip install 'w4s-gym[openvino]'")
+    executor = make_executor("local:smollm2-135m", {"context": 256, "engine": "openvino"})
+    tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
+
+    async def ask() -> None:
+        try:
+            await executor.complete(ChatRequest(({"role": "user", "content": "Hi."},), max_tokens=8, tools=(tool,)))
+        finally:
+            await executor.close()
+
+    with pytest.raises(RequestRefused, match="no tool calls"):
+        run(ask())
+
+
+@real
 def test_a_request_that_nobody_waits_for_any_more_makes_room(run, engine):
     executor = make_executor("local:smollm2-135m", {"context": 512, "engine": engine})
     story = ChatRequest(({"role": "user", "content": "Tell a story without end."},), max_tokens=300, json_keys=STORY)

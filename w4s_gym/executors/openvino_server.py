@@ -119,6 +119,8 @@ class Engine:
                 f"the prompt of {job.prompt_tokens} tokens exceeds the context size of {self._context} tokens"
             )
         body = job.body
+        if body.get("tools"):
+            raise ValueError("the engine openvino serves no tool calls; the engine llama.cpp does")
         config = self._genai.GenerationConfig()
         config.max_new_tokens = min(room, body.get("max_tokens") or room)
         config.do_sample = body.get("temperature", 1.0) > 0
