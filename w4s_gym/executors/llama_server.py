@@ -6,38 +6,14 @@ settings as JSON. Output: one line, `READY <url>`; or a traceback on standard er
 
 from __future__ import annotations
 
-import ctypes
-import json
-import os
-import signal
-import sys
 import threading
-import time
 
-_WATCH_SECONDS = 0.5
-_PR_SET_PDEATHSIG = 1
-
-
-def die_with(owner: int) -> None:
-    """End this process when the process `owner` ends, however that ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-    def watch() -> None:
-        while os.getppid() == owner:
-            time.sleep(_WATCH_SECONDS)
-        os._exit(1)
-
-    # Also where the kernel helps: the owner may have died before the call above.
-    threading.Thread(target=watch, daemon=True).start()
+from w4s_gym.executors.serving import begin, say_ready
 
 
 def main() -> None:
     """Serve until killed."""
-    settings = json.loads(sys.argv[1])
-    die_with(settings["owner"])
-    # Ctrl-C in a terminal reaches the whole process group; the owner decides when to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    settings = begin()
 
     import xllamacpp
 
@@ -58,10 +34,7 @@ def main() -> None:
     params.cache_prompt = settings["reuse_prompts"]
     params.verbosity = 0
     server = xllamacpp.Server(params)
-    print(f"READY {server.listening_address}", flush=True)
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)  # nobody reads the pipes any more
-    os.dup2(null, 2)
+    say_ready(server.listening_address)
     threading.Event().wait()
 
 

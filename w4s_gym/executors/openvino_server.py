@@ -9,18 +9,15 @@ are given up early stop costing.
 from __future__ import annotations
 
 import json
-import os
 import queue
 import select
-import signal
 import socket
-import sys
 import threading
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from w4s_gym.executors.llama_server import die_with
+from w4s_gym.executors.serving import begin, say_ready
 
 _BLOCK = 32
 """Tokens in a block of the cache of keys and values."""
@@ -67,6 +64,11 @@ class Job:
         self.handle: Any = None
         self.prompt_tokens = 0
 
+    def refuse(self, error: Exception) -> None:
+        """End without a reply."""
+        self.error = error
+        self.done.set()
+
 
 class Engine:
     """Owns the model: takes jobs from a queue and decodes up to `slots` of them together."""
@@ -95,7 +97,7 @@ class Engine:
             while not running or not self.jobs.empty():
                 job = self.jobs.get()
                 number += 1
-                if self._begin(job, number):
+                if not job.gone and self._begin(job, number):
                     running.append(job)
             self._pipeline.step()
             running = [job for job in running if not self._ended(job)]
@@ -108,8 +110,7 @@ class Engine:
             job.handle = self._pipeline.add_request(number, tokens, self._config(job))
             return True
         except Exception as error:  # whatever it is, it is this request's: the client is told
-            job.error = error
-            job.done.set()
+            job.refuse(error)
             return False
 
     def _config(self, job: Job) -> Any:
@@ -143,8 +144,7 @@ class Engine:
         if status == "RUNNING":
             return False
         if status != "FINISHED":
-            job.error = RuntimeError(f"OpenVINO gave the request up: {status}")
-            job.done.set()
+            job.refuse(RuntimeError(f"OpenVINO gave the request up: {status}"))
             return True
         (output,) = job.handle.read_all()
         ids = list(output.generated_ids)
@@ -212,17 +212,10 @@ class Server(ThreadingHTTPServer):
 
 def main() -> None:
     """Serve until killed."""
-    settings = json.loads(sys.argv[1])
-    die_with(settings["owner"])
-    # Ctrl-C in a terminal reaches the whole process group; the owner decides when to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Handler.engine = Engine(settings)
+    Handler.engine = Engine(begin())
     server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(f"READY http://127.0.0.1:{server.server_port}", flush=True)
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)  # nobody reads the pipes any more
-    os.dup2(null, 2)
+    say_ready(f"http://127.0.0.1:{server.server_port}")
     Handler.engine.run()
 
 
