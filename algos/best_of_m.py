@@ -16,6 +16,7 @@ from w4s_gym.algos.base import Algorithm, Batch
 from w4s_gym.algos.policies.base import Policy, Sample, write_candidates
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.algos.trajectory import Row
+from w4s_gym.drawn_requests import without_requests
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.errors import ConfigError
 from w4s_gym.messages import Message
@@ -177,7 +178,8 @@ def roll_out(
     """Play one episode, with `m` candidates a turn.
 
     A candidate that fails its self-test is repaired by the policy itself. Each attempt is a row of its own: the one
-    that was measured earns the candidate's reward, one that failed earns that of a failure.
+    that was measured earns the candidate's reward, one that failed earns that of a failure. Rows hold the conversation
+    without what a candidate was asked beside it (`drawn_requests`).
 
     Args:
         env: the environment; it is reset.
@@ -256,7 +258,7 @@ def _rows(
     episode, turn, number = place
     return [
         Row(
-            messages=tuple(dict(message) for message in messages),
+            messages=tuple(without_requests(messages)),
             action=action,
             reward=candidate.reward if i == last else env.reward_rule.failure,
             accuracy=candidate.accuracy if i == last else None,

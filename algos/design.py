@@ -63,8 +63,7 @@ def design_episodes(
         chats: list[list[list[Message]]] = []
         for group in groups:
             _replay(env, seed, paths[group[0]])
-            together = env.candidate_messages(len(group) * candidates)
-            chats += [together[i * candidates : (i + 1) * candidates] for i in range(len(group))]
+            chats += _conversations(env, len(group), candidates)
         sampling_seed = derive_seed("design", seed, turn)
         written = write_candidates(policy, chats, sampling_seed) if going else []
         texts = {episode: [s.text for s in samples] for episode, samples in zip(going, written, strict=True)}
@@ -72,7 +71,10 @@ def design_episodes(
         for group in groups:
             # The first episode of the group stands for all: same chat, same state.
             _replay(env, seed, paths[group[0]])
-            measured = env.evaluate_candidates([text for episode in group for text in texts[episode]])
+            measured = env.evaluate_candidates(
+                [text for episode in group for text in texts[episode]],
+                chats=[chat for chats in _conversations(env, len(group), candidates) for chat in chats],
+            )
             for place, episode in enumerate(group):
                 tried[episode] = measured[place * candidates : (place + 1) * candidates]
         _repair_all(env, policy, seed, sampling_seed, paths, tried)
@@ -105,6 +107,13 @@ def _repair_all(
         for (episode, i), samples in zip(waiting, repairs, strict=True):
             _replay(env, seed, [*paths[episode], tried[episode][i]])
             tried[episode][i] = env.evaluate_candidates([samples[0].text])[0]
+
+
+def _conversations(env: WorkflowDesignEnv, episodes: int, candidates: int) -> list[list[list[Message]]]:
+    """Return those of every episode's candidates in one state; no two candidates are asked the same beside it."""
+    plain, *asked = env.candidate_messages(1 + episodes * (candidates - 1))
+    others = iter(asked)
+    return [[plain, *(next(others) for _ in range(candidates - 1))] for _ in range(episodes)]
 
 
 def _by_state(env: WorkflowDesignEnv, seed: int, paths: Sequence[Sequence[Candidate]]) -> list[list[int]]:

@@ -15,10 +15,10 @@ from w4s_gym.reward import NEW_BEST, RewardKind
 
 @dataclass(frozen=True)
 class Row:
-    """One text a policy wrote, with the messages it saw: a training row of every algorithm."""
+    """One text a policy wrote, with the messages of its state: a training row of every algorithm."""
 
     messages: tuple[Message, ...]
-    """Context: chat messages up to and including the last user message."""
+    """Context: chat messages up to and including the last user message, without drawn requests."""
     action: str
     """The policy's text, exactly as written."""
     reward: float | None

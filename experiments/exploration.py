@@ -147,20 +147,20 @@ def measure_cell(config: ExplorationConfig, name: str) -> Shares:
     policy = make_policy(config.policy, **{**json_object("policy_options", config.policy_options), **policy_options})
     try:
         env.reset(seed=config.seed)
+        chats = env.candidate_messages(config.proposals + 1)[1:]  # the first one gets no request
         written = folder / "written.json"
         if not written.exists():
-            chats = env.candidate_messages(config.proposals)
             texts = [s.text for s in write_candidates(policy, [chats], derive_seed("exploration", config.seed))[0]]
             written.write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
         calls = 0
 
-        def repair(chats: list[list[Message]]) -> list[str]:
+        def repair(failed: list[list[Message]]) -> list[str]:
             nonlocal calls
             calls += 1
             seed = derive_seed("repair", config.seed, calls)
-            return [s.text for (s,) in write_candidates(policy, [[chat] for chat in chats], seed)]
+            return [s.text for (s,) in write_candidates(policy, [[chat] for chat in failed], seed)]
 
-        candidates = env.evaluate_candidates(json.loads(written.read_text(encoding="utf-8")), repair)
+        candidates = env.evaluate_candidates(json.loads(written.read_text(encoding="utf-8")), repair, chats)
         shares = count_shares(candidates, [a.workflow for a in env.state.history], env.state.best)
         (folder / "candidates.json").write_text(
             json.dumps([_view(c) for c in candidates], ensure_ascii=False, indent=1), encoding="utf-8"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from w4s_gym.drawn_requests import all_requests
+from w4s_gym.drawn_requests import all_requests, with_request, without_requests
+from w4s_gym.errors import ProtocolError
 
 SILENT = 'Solve it.\n\n```python\ndef solver(agent, task):\n    return {"answer": "4"}\n```'
 
@@ -22,13 +23,14 @@ def test_each_candidate_gets_a_request_of_its_own_and_its_attempt_says_which(toy
     env = toy_env(requests=True, prompt_style="guided")
     env.reset(seed=1)
     chats = env.candidate_messages(4)
-    assert len({request_of(chat) for chat in chats}) == 4
-    assert env.messages == chats[0]
+    assert len({request_of(chat) for chat in chats[1:]}) == 3
+    assert [without_requests(chat) for chat in chats] == [env.messages] * 4
+    assert env.messages == chats[0], "the first one is asked nothing beside the observation"
     candidates = env.evaluate_candidates([right_in(5 + i) for i in range(4)])
     assert [list(c.attempts[0][0]) for c in candidates] == chats
     env.advance(candidates[2])
-    assert env.messages[: len(chats[2])] == chats[2]  # the chat goes on with what the chosen candidate was asked
-    request_of(env.messages)
+    assert env.messages[: len(chats[2])] == chats[0], "the chat goes on without what the chosen candidate was asked"
+    request_of(env.candidate_messages(2)[1])
 
 
 def test_requests_depend_on_draw_and_turn_only(toy_env, right_in):
@@ -37,10 +39,29 @@ def test_requests_depend_on_draw_and_turn_only(toy_env, right_in):
         env.reset(seed=seed)
         for _ in range(turns):
             env.step(right_in(3))
-        return [request_of(chat) for chat in env.candidate_messages(5)]
+        return [request_of(chat) for chat in env.candidate_messages(5)[1:]]
 
     assert requests(1) == requests(1) and requests(1, 1) == requests(1, 1)
     assert len({tuple(r) for r in (requests(1), requests(2), requests(1, 1), requests(1, 2))}) == 4
+
+
+def test_every_request_is_taken_back_from_every_message():
+    chat = [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]
+    for request in (*all_requests(False), *all_requests(True)):
+        asked = [*with_request(chat, request), {"role": "assistant", "content": request}]
+        assert asked[1] != chat[1]
+        assert without_requests(asked) == [*chat, asked[2]], "what the policy wrote stays"
+        assert without_requests([*asked, {"role": "user", "content": "repair"}])[1] == chat[1]
+
+
+def test_candidates_keep_the_conversations_they_are_said_to_answer(toy_env, right_in):
+    env = toy_env(requests=True)
+    env.reset(seed=1)
+    chats = env.candidate_messages(3)[1:]
+    candidates = env.evaluate_candidates([right_in(5), right_in(6)], chats=chats)
+    assert [list(c.attempts[0][0]) for c in candidates] == chats
+    with pytest.raises(ProtocolError, match="each of the 2 actions; got 1"):
+        env.evaluate_candidates([right_in(5), right_in(6)], chats=chats[:1])
 
 
 def test_without_the_option_all_candidates_see_the_same_and_the_published_text(toy_env):

@@ -3,6 +3,10 @@
 A request names a part that workflows have and sketches it as a short workflow: small models go on with the code that
 they saw last, so without a sketch they write the current workflow again. Together the requests span what the API can
 do; they are drawn blindly, so none says anything about what works on a benchmark.
+
+A request is a means of exploration and no part of the observation. What learns from a text that was asked for sees it
+after the conversation without the request: a policy that was shown the answer would learn nothing from giving it, and
+is to propose by itself what proved good.
 """
 
 from __future__ import annotations
@@ -131,4 +135,24 @@ def with_request(messages: Sequence[Message], request: str) -> list[Message]:
     At the end, so that the prompts of a state share all that stands before it.
     """
     last = messages[-1]
-    return [*messages[:-1], {**last, "content": f"{last['content']}\n{request}"}]
+    return [*messages[:-1], {**last, "content": f"{last['content']}{_joined(request)}"}]
+
+
+def without_requests(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages without what `with_request` added to any of them."""
+    return [
+        {**message, "content": _unasked(message["content"])} if message["role"] == "user" else dict(message)
+        for message in messages
+    ]
+
+
+def _unasked(content: str) -> str:
+    request = next((r for r in _EVERY if content.endswith(_joined(r))), None)
+    return content if request is None else content.removesuffix(_joined(request))
+
+
+def _joined(request: str) -> str:
+    return f"\n{request}"
+
+
+_EVERY = [*all_requests(False), *all_requests(True)]

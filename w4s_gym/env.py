@@ -11,6 +11,7 @@ import gymnasium as gym
 from w4s_gym._loop import finish, in_thread, on_shared_loop
 from w4s_gym.action import clean_action
 from w4s_gym.candidates import best_candidate, candidate_view
+from w4s_gym.drawn_requests import without_requests
 from w4s_gym.episode import Episode
 from w4s_gym.episode_env import EpisodeEnv
 from w4s_gym.errors import ConfigError, ProtocolError
@@ -152,13 +153,19 @@ class WorkflowDesignEnv(EpisodeEnv):
 
     # ---- candidates: try without advancing, then advance --------------------------------------------------------
 
-    def evaluate_candidates(self, actions: Sequence[str], repair: Repair | None = None) -> list[Candidate]:
+    def evaluate_candidates(
+        self,
+        actions: Sequence[str],
+        repair: Repair | None = None,
+        chats: Sequence[Sequence[Message]] | None = None,
+    ) -> list[Candidate]:
         """Try several actions in the current state, all in flight together; the state does not advance.
 
         Args:
             actions: the candidates' texts, in the order of `candidate_messages`.
             repair: asked for repairs of the candidates that fail their self-test, at most `max_repairs` times; without
                 it such a candidate has the status `needs_repair`.
+            chats: the conversation that each was written for; `candidate_messages(len(actions))` if None.
 
         Returns:
             One candidate per action. One that could not be measured has the status `infrastructure`.
@@ -171,13 +178,22 @@ class WorkflowDesignEnv(EpisodeEnv):
             assert repair is not None
             return repair(chats)
 
-        return finish(self.aevaluate_candidates(actions, asked if repair else None))
+        return finish(self.aevaluate_candidates(actions, asked if repair else None, chats))
 
-    async def aevaluate_candidates(self, actions: Sequence[str], repair: AsyncRepair | None = None) -> list[Candidate]:
+    async def aevaluate_candidates(
+        self,
+        actions: Sequence[str],
+        repair: AsyncRepair | None = None,
+        chats: Sequence[Sequence[Message]] | None = None,
+    ) -> list[Candidate]:
         """`evaluate_candidates`, awaited, and so are the repairs."""
         self._check_open()
         race = self._race()
-        candidates = await self._try([clean_action(action) for action in actions], [self._pending] * len(actions), race)
+        chats = self.candidate_messages(len(actions)) if chats is None else chats
+        if len(chats) != len(actions):
+            raise ProtocolError(f"expected a conversation for each of the {len(actions)} actions; got {len(chats)}")
+        texts = [clean_action(action) for action in actions]
+        candidates = await self._try(texts, [self._pending] * len(actions), chats, race)
         while repair is not None:
             waiting = [i for i, c in enumerate(candidates) if c.status == "needs_repair"]
             if not waiting:
@@ -185,7 +201,8 @@ class WorkflowDesignEnv(EpisodeEnv):
             texts = await repair([self._trials.repair_chat(candidates[i]) for i in waiting])
             if len(texts) != len(waiting):
                 raise ProtocolError(f"expected the repair function to return {len(waiting)} texts; got {len(texts)}")
-            repaired = await self._try([clean_action(text) for text in texts], [candidates[i] for i in waiting], race)
+            texts = [clean_action(text) for text in texts]
+            repaired = await self._try(texts, [candidates[i] for i in waiting], [chats[i] for i in waiting], race)
             for i, again in zip(waiting, repaired, strict=True):
                 candidates[i] = again
         for candidate in candidates:
@@ -256,9 +273,12 @@ class WorkflowDesignEnv(EpisodeEnv):
         )
 
     async def _try(
-        self, actions: Sequence[str], earlier: Sequence[Candidate | None], race: Race | None
+        self,
+        actions: Sequence[str],
+        earlier: Sequence[Candidate | None],
+        chats: Sequence[Sequence[Message]],
+        race: Race | None,
     ) -> list[Candidate]:
-        chats = self.candidate_messages(len(actions))
         trying = self._trials.try_all(actions, earlier, chats, self.state, self._episode, race)
         return await on_shared_loop(trying)
 
@@ -272,7 +292,7 @@ class WorkflowDesignEnv(EpisodeEnv):
             return opening_messages(state, style)
         notes = candidate.evaluation.notes if candidate.evaluation else ()
         return [
-            *(dict(m) for m in candidate.attempts[0][0]),
+            *without_requests(candidate.attempts[0][0]),
             {"role": "assistant", "content": candidate.action},
             feedback_message(state, state.history[-1], before.value, style, notes),
         ]

@@ -65,15 +65,15 @@ class EpisodeEnv(MeasuringEnv):
     def candidate_messages(self, count: int) -> list[list[Message]]:
         """Chat messages for each of `count` candidates of the current state.
 
-        They are the same for all, unless the option `requests` asks each candidate to change another thing. The
-        requests depend on the episode's seed and the turn only; a larger count adds further ones. A candidate that
-        waits for its repair has no siblings.
+        They are the same for all, unless the option `requests` asks each candidate but the first to change another
+        thing. The requests depend on the episode's seed and the turn only; a larger count adds further ones. A
+        candidate that waits for its repair has no siblings.
         """
         chats = [[dict(m) for m in self._chat] for _ in range(count)]
         if not self.config.requests or self._pending is not None:
             return chats
-        requests = draw_requests(count, f"{self._played}/{self.state.turn}", self.state.card.is_code)
-        return [with_request(chat, request) for chat, request in zip(chats, requests, strict=True)]
+        requests = draw_requests(count - 1, f"{self._played}/{self.state.turn}", self.state.card.is_code)
+        return [*chats[:1], *(with_request(chat, r) for chat, r in zip(chats[1:], requests, strict=True))]
 
     def to_show(self, workflow: str, evaluation: Evaluation) -> tuple[tuple[Item, ...], Evaluation]:
         """Return the items whose failures may be shown to whoever designs, and a workflow's results on them.

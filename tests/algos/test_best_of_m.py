@@ -94,7 +94,7 @@ def test_the_same_seed_gives_the_same_rows(env, scripted_policy):
     assert [r.action for r in first] != [r.action for r in other]
 
 
-def test_every_candidate_is_written_for_its_own_request_and_the_row_says_which(env, scripted_policy):
+def test_candidates_are_written_for_requests_and_their_rows_go_without(env, scripted_policy):
     env = gym.make(
         "W4S-GSMSymbolic-v0", max_turns=1, validation_size=3, prompt_style="guided", requests=True, reject_copies=True
     ).unwrapped
@@ -106,7 +106,8 @@ def test_every_candidate_is_written_for_its_own_request_and_the_row_says_which(e
 
     batch = play(env, scripted_policy(reply, "guided"), m=4)
     designs = [r.messages[-1]["content"] for r in batch.rows if r.kind == "design"]
-    assert designs == shown[:4] and len(set(designs)) == 4
+    assert len(set(shown[:4])) == 4 and designs == shown[:1] * 4
+    assert {r.messages[1]["content"] for r in batch.rows if r.kind == "repair"} == {shown[0]}
     assert batch.metrics["copies"] == 1.0  # the first text is a seed workflow again; its repair is not
     env.close()
 

@@ -89,7 +89,8 @@ def rollout_func(env_id: str, **options: Any) -> Rollout:
 
     All rollouts of a group answer the first state of the episode of their seed (see `seed_prompts`), and they are
     measured in flight together. A workflow that fails its self-test is repaired in the same rollout; what the
-    environment says there is masked out of training.
+    environment says there is masked out of training, and so is what a candidate was asked beside the state's
+    conversation (`drawn_requests`): the prompt that is trained on goes without it.
 
     Args:
         env_id: as for `gym.make`.
@@ -108,16 +109,18 @@ def rollout_func(env_id: str, **options: Any) -> Rollout:
         for seed in dict.fromkeys(seeds):
             places = [i for i, other in enumerate(seeds) if other == seed]
             host.reset(seed=seed)
-            texts = [_Text(trainer.processing_class, chat) for chat in host.candidate_messages(len(places))]
+            chats = host.candidate_messages(len(places))
+            texts = [_Text(trainer.processing_class, chat) for chat in chats]
+            plain = _Text(trainer.processing_class, chats[0]).prompt  # of all: the first one is asked nothing beside it
 
             def repair(chats: list[list[Message]], texts: list[_Text] = texts) -> Sequence[str]:
                 return _write(trainer, [_asked(texts, chat) for chat in chats])
 
             candidates = host.evaluate_candidates(_write(trainer, texts), repair)
             for place, text, candidate in zip(places, texts, candidates, strict=True):
-                out["prompt_ids"][place] = text.prompt
+                out["prompt_ids"][place] = plain
                 out["completion_ids"][place] = text.completion
-                out["logprobs"][place] = text.logprobs
+                out["logprobs"][place] = text.logprobs if text.prompt == plain else None
                 out["env_mask"][place] = text.mask
                 out["earned"][place] = candidate.reward
         measured = all(logprobs is not None for logprobs in out["logprobs"])
