@@ -47,6 +47,10 @@ class CompareConfig:
     """Candidates a turn while training and searching (m)."""
     turns: int = 2
     """Turns of a training episode."""
+    one_draw: bool = False
+    """Measure all validation of a seed on one draw of the executor's randomness, the same for all designers: a workflow
+    that comes again, in a later episode or from another designer, is not measured again, though its calls count. A
+    lucky draw stays lucky. The final test has a draw of its own either way."""
     design_turns: int = 2
     """Turns of the design budget that every meta-agent gets at evaluation."""
     design_candidates: int = 1

@@ -11,6 +11,7 @@ import gymnasium as gym
 
 import w4s_gym  # noqa: F401  (registers the environments)
 from w4s_gym.algos.policies.base import Policy
+from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.registration import find_env
 from w4s_gym.study.config import CompareConfig
@@ -50,6 +51,8 @@ class Workspace:
         style = policy.prompt_style if policy else "compact"
         self.folder.mkdir(parents=True, exist_ok=True)
         given = {"journal": str(self.folder / self.evaluations), **self.config.env_options}
+        if self.config.one_draw:
+            given["draw"] = derive_seed("draw", self.seed) % 2**31
         config = replace(self.config, env_options=given)
         env = make_environment(config, style, max_turns, share=share, racing=racing, replies=self.replies)
         self.teller.ledgers.append(env.ledger)

@@ -115,6 +115,22 @@ def test_a_rollout_holds_its_repair_and_is_paid_for_the_end(tokenizer, scripted,
     assert written == [right_in(9), BROKEN + right_in(10), BROKEN + right_in(10), "no code" + right_in(1)]
 
 
+def test_what_a_candidate_was_asked_beside_the_observation_is_not_trained_on(tokenizer, scripted, right_in):
+    asked = []
+
+    def generate(prompts, images, fields, count):
+        asked.extend(prompts)
+        tokens = [tokenizer(right_in(9), add_special_tokens=False)["input_ids"] for _ in prompts]
+        return tokens, [[-1.0] * len(ids) for ids in tokens]
+
+    trainer = SimpleNamespace(processing_class=tokenizer, _generate_single_turn=generate)
+    rollout = rollout_func("W4S-Toy-v0", executor=scripted, requests=True, **OPTIONS)
+    out = rollout([row["prompt"] for row in seed_prompts(1, first=5)] * 3, trainer)
+    assert len(set(map(tuple, asked))) == 3
+    assert out["prompt_ids"] == asked[:1] * 3
+    assert out["logprobs"] is None, "they are those of another prompt"
+
+
 def test_two_steps_with_a_tool(train, tokenizer, scripted, toy_env):
     from transformers import AutoTokenizer
 

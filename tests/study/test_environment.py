@@ -1,7 +1,10 @@
+import json
+
 import pytest
 
 from w4s_gym.action import format_action
 from w4s_gym.racing import Saving
+from w4s_gym.study.cells import Cell
 from w4s_gym.study.config import CompareConfig
 from w4s_gym.study.environment import make_environment
 
@@ -25,3 +28,20 @@ def test_racing_takes_its_rule_from_the_options_and_only_while_training(env_opti
         assert env.saving == (Saving(40, run, 1, 1) if racing else Saving(0, 0, 0, 0))
     finally:
         env.close()
+
+
+def test_with_one_draw_a_seed_validates_on_one_and_tests_on_another(tmp_path):
+    config = CompareConfig(
+        env="W4S-ChainSum-v0", one_draw=True, budget=60, turns=1, candidates=2, validation_size=4, test_size=4,
+        design_episodes=1, design_turns=1, curve_turns=0,
+    )  # fmt: skip
+    found = {}
+    for algo, seed in (("random_edits", 0), ("random_edits", 1), ("seed", 0)):
+        cell = Cell(config, algo, seed)
+        cell.run(tmp_path, lambda notice: None)
+        records = [json.loads(line) for file in cell.folder(tmp_path).glob("*.jsonl") for line in file.open()]
+        drawn = [(r["part"], r["draw"]) for r in records if r["kind"] == "evaluation"]
+        (test,) = {draw for part, draw in drawn if part == "test"}
+        found[algo, seed] = {draw for part, draw in drawn if part == "validation"} - {test}
+    assert len(found["random_edits", 0]) == 1
+    assert found["random_edits", 0] == found["seed", 0] != found["random_edits", 1]
