@@ -13,10 +13,11 @@ same command takes others:
 
 It is `compare_algos.py`, with all its options and other defaults. A weak meta-agent gets what helps it explore
 (docs/training.md), the same for every designer. Each of the m candidates of a state is one turn from the seed
-workflows; the search result of each designer is tested, and beside it stand the best seed workflow, the executor asked
-directly, the meta-agent's own model asked directly (`--alone`), and votes in plain text at the tokens of RLAO's
-workflow. Two cores give one reply in several seconds, so replies are short, candidates that can hardly win
-are given up early, and replies and texts are kept beside the run folders.
+workflows. What is tested: four first proposals of each meta-agent, which no drawn request helped to write, and the
+search result of each designer; beside them stand the best seed workflow, the executor asked directly, the meta-agent's
+own model asked directly (`--alone`), and votes in plain text at the tokens of RLAO's workflow. Two cores give one reply
+in several seconds, so replies are short, candidates that can hardly win are given up early, and replies and texts are
+kept beside the run folders.
 """
 
 from __future__ import annotations
