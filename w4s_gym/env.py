@@ -192,8 +192,8 @@ class WorkflowDesignEnv(EpisodeEnv):
         chats = self.candidate_messages(len(actions)) if chats is None else chats
         if len(chats) != len(actions):
             raise ProtocolError(f"expected a conversation for each of the {len(actions)} actions; got {len(chats)}")
-        texts = [clean_action(action) for action in actions]
-        candidates = await self._try(texts, [self._pending] * len(actions), chats, race)
+        first = [clean_action(action) for action in actions]
+        candidates = await self._try(first, [self._pending] * len(actions), chats, race)
         while repair is not None:
             waiting = [i for i, c in enumerate(candidates) if c.status == "needs_repair"]
             if not waiting:
@@ -201,10 +201,10 @@ class WorkflowDesignEnv(EpisodeEnv):
             texts = await repair([self._trials.repair_chat(candidates[i]) for i in waiting])
             if len(texts) != len(waiting):
                 raise ProtocolError(f"expected the repair function to return {len(waiting)} texts; got {len(texts)}")
-            texts = [clean_action(text) for text in texts]
-            repaired = await self._try(texts, [candidates[i] for i in waiting], [chats[i] for i in waiting], race)
-            for i, again in zip(waiting, repaired, strict=True):
-                candidates[i] = again
+            again = [clean_action(text) for text in texts]
+            repaired = await self._try(again, [candidates[i] for i in waiting], [chats[i] for i in waiting], race)
+            for i, candidate in zip(waiting, repaired, strict=True):
+                candidates[i] = candidate
         for candidate in candidates:
             self._parts.record("candidate", turn=self.state.turn, **candidate_view(candidate))
         return candidates
