@@ -59,21 +59,20 @@ def design_episodes(
     paths: list[list[Candidate]] = [[] for _ in range(episodes)]
     for turn in range(turns):
         groups = _by_state(env, seed, paths)
-        going = [episode for group in groups for episode in group]
-        chats: list[list[list[Message]]] = []
+        chats: dict[int, list[list[Message]]] = {}
         for group in groups:
             _replay(env, seed, paths[group[0]])
-            chats += _conversations(env, len(group), candidates)
+            chats |= zip(group, _conversations(env, len(group), candidates), strict=True)
         sampling_seed = derive_seed("design", seed, turn)
-        written = write_candidates(policy, chats, sampling_seed) if going else []
-        texts = {episode: [s.text for s in samples] for episode, samples in zip(going, written, strict=True)}
+        written = write_candidates(policy, list(chats.values()), sampling_seed) if chats else []
+        texts = {episode: [s.text for s in samples] for episode, samples in zip(chats, written, strict=True)}
         tried: dict[int, list[Candidate]] = {}
         for group in groups:
             # The first episode of the group stands for all: same chat, same state.
             _replay(env, seed, paths[group[0]])
             measured = env.evaluate_candidates(
                 [text for episode in group for text in texts[episode]],
-                chats=[chat for chats in _conversations(env, len(group), candidates) for chat in chats],
+                chats=[chat for episode in group for chat in chats[episode]],
             )
             for place, episode in enumerate(group):
                 tried[episode] = measured[place * candidates : (place + 1) * candidates]

@@ -73,7 +73,7 @@ LEARNING = {
     "thin": True,
     "tokens_per_pass": 2048,
 }
-"""Of SFT and RLAO alike; chosen on seed 100. An update takes two to four minutes on two cores."""
+"""Of SFT and RLAO alike; an update takes about two minutes on two cores."""
 ALONE = "alone"
 """Variant of the cells that ask the meta-agent's own model."""
 

@@ -48,7 +48,7 @@ def test_requests_depend_on_draw_and_turn_only(toy_env, right_in):
 def test_every_request_is_taken_back_from_every_message():
     chat = [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]
     for request in (*all_requests(False), *all_requests(True)):
-        asked = [*with_request(chat, request), {"role": "assistant", "content": request}]
+        asked = [*with_request(chat, request), {"role": "assistant", "content": f"Asked:\n{request}"}]
         assert asked[1] != chat[1]
         assert without_requests(asked) == [*chat, asked[2]], "what the policy wrote stays"
         assert without_requests([*asked, {"role": "user", "content": "repair"}])[1] == chat[1]

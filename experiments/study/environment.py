@@ -50,9 +50,8 @@ class Workspace:
         """Make an environment whose prompts suit the meta-agent; see `make_environment`."""
         style = policy.prompt_style if policy else "compact"
         self.folder.mkdir(parents=True, exist_ok=True)
-        given = {"journal": str(self.folder / self.evaluations), **self.config.env_options}
-        if self.config.one_draw:
-            given["draw"] = derive_seed("draw", self.seed) % 2**31
+        draw = {"draw": derive_seed("draw", self.seed) % 2**31} if self.config.one_draw else {}
+        given = {"journal": str(self.folder / self.evaluations), **draw, **self.config.env_options}
         config = replace(self.config, env_options=given)
         env = make_environment(config, style, max_turns, share=share, racing=racing, replies=self.replies)
         self.teller.ledgers.append(env.ledger)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -32,16 +33,19 @@ def test_racing_takes_its_rule_from_the_options_and_only_while_training(env_opti
 
 def test_with_one_draw_a_seed_validates_on_one_and_tests_on_another(tmp_path):
     config = CompareConfig(
-        env="W4S-ChainSum-v0", one_draw=True, budget=60, turns=1, candidates=2, validation_size=4, test_size=4,
+        env="W4S-ChainSum-v0", budget=200, iterations=3, turns=1, candidates=2, validation_size=4, test_size=4,
         design_episodes=1, design_turns=1, curve_turns=0,
     )  # fmt: skip
-    found = {}
-    for algo, seed in (("random_edits", 0), ("random_edits", 1), ("seed", 0)):
-        cell = Cell(config, algo, seed)
+
+    def draws(algo, seed, **options):
+        cell = Cell(replace(config, **options), algo, seed, variant=str(options))
         cell.run(tmp_path, lambda notice: None)
         records = [json.loads(line) for file in cell.folder(tmp_path).glob("*.jsonl") for line in file.open()]
         drawn = [(r["part"], r["draw"]) for r in records if r["kind"] == "evaluation"]
         (test,) = {draw for part, draw in drawn if part == "test"}
-        found[algo, seed] = {draw for part, draw in drawn if part == "validation"} - {test}
-    assert len(found["random_edits", 0]) == 1
-    assert found["random_edits", 0] == found["seed", 0] != found["random_edits", 1]
+        return {draw for part, draw in drawn if part == "validation"} - {test}
+
+    one = draws("untrained", 0, one_draw=True)
+    assert len(one) == 1 < len(draws("untrained", 0))
+    assert one == draws("seed", 0, one_draw=True) != draws("untrained", 1, one_draw=True)
+    assert draws("seed", 0, one_draw=True, env_options={"draw": 7}) == {7}, "the explicit one"

@@ -109,9 +109,8 @@ def rollout_func(env_id: str, **options: Any) -> Rollout:
         for seed in dict.fromkeys(seeds):
             places = [i for i, other in enumerate(seeds) if other == seed]
             host.reset(seed=seed)
-            chats = host.candidate_messages(len(places))
-            texts = [_Text(trainer.processing_class, chat) for chat in chats]
-            plain = _Text(trainer.processing_class, chats[0]).prompt  # of all: the first one is asked nothing beside it
+            texts = [_Text(trainer.processing_class, chat) for chat in host.candidate_messages(len(places))]
+            plain = texts[0].prompt  # the first candidate is asked nothing beside the state's conversation
 
             def repair(chats: list[list[Message]], texts: list[_Text] = texts) -> Sequence[str]:
                 return _write(trainer, [_asked(texts, chat) for chat in chats])
