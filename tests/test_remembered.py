@@ -73,10 +73,11 @@ def test_what_a_busy_machine_may_have_caused_is_not_kept(status):
     assert memory.get("workflow", "item", 0) is None
 
 
-def test_the_oldest_results_give_way(monkeypatch):
+def test_results_that_were_not_asked_for_give_way(monkeypatch):
     monkeypatch.setattr("w4s_gym.remembered.MOST", 2)
     memory = Remembered()
     for i in range(3):
         memory.keep("workflow", str(i), 0, ItemResult(str(i), "ok", 1.0), frozenset())
-    assert [memory.get("workflow", str(i), 0) is None for i in range(3)] == [True, False, False]
+        assert memory.get("workflow", "0", 0) is not None
+    assert [memory.get("workflow", str(i), 0) is None for i in range(3)] == [False, True, False]
     assert MOST > 10_000

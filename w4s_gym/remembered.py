@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from w4s_gym.results import ItemResult
 
 MOST = 100_000
-"""Results kept for one kind of environment, the latest ones (some 100 MB)."""
+"""Results kept for one kind of environment, those last asked for (some 100 MB)."""
 LASTING = ("ok", "error", "no_result", "budget")
 """Statuses that do not depend on how busy the machine is."""
 
@@ -21,7 +21,11 @@ class Remembered:
 
     def get(self, workflow: str, item_id: str, draw: int) -> tuple[ItemResult, frozenset[str]] | None:
         """Return a result and what was noted beside it, or None."""
-        return self._kept.get((workflow, item_id, draw))
+        place = workflow, item_id, draw
+        found = self._kept.pop(place, None)
+        if found is not None:
+            self._kept[place] = found
+        return found
 
     def keep(self, workflow: str, item_id: str, draw: int, result: ItemResult, notes: frozenset[str]) -> None:
         """Keep a result, unless another run of the same could end otherwise."""
