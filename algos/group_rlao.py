@@ -54,19 +54,24 @@ class GroupRLAOConfig(RegressionConfig):
     share: float = 0.15
     """Effective share of the programs known so far that an update imitates (ours): a temperature that means the same
     under every reward. Small is the best program alone, near 1 all alike."""
-    explorers: int = 1
-    """Candidates of a state that the meta-agent writes as it was before training (ours): the design budget wants few
-    good proposals, the search different ones, and who has learned repeats itself."""
+    explorers: int | None = None
+    """Candidates of a state that the meta-agent writes as it was before training (ours); None: half of them. The design
+    budget wants few good proposals, the search different ones, and who has learned repeats itself."""
 
     def __post_init__(self) -> None:
         """Reject numbers that cannot be used."""
         super().__post_init__()
         if not 0 < self.share < 1:
             raise ConfigError(f"expected share above 0 and below 1; got {self.share}")
-        if not 0 <= self.explorers < self.candidates:
+        if not 0 <= self.exploring < self.candidates:
             raise ConfigError(
                 f"expected at least 0 explorers and fewer than the {self.candidates} candidates; got {self.explorers}"
             )
+
+    @property
+    def exploring(self) -> int:
+        """The number of explorers."""
+        return self.candidates // 2 if self.explorers is None else self.explorers
 
 
 TINY = GroupRLAOConfig(**{f.name: getattr(rlao.TINY, f.name) for f in fields(RegressionConfig)})
@@ -83,7 +88,7 @@ class GroupRLAO(RLAO):
         """Prepare to train `policy`, and keep a copy of its weights for the explorers (see `RLAO`)."""
         super().__init__(policy, config, run)
         self._parameters = [p for p in self._trained.model.parameters() if p.requires_grad]
-        self._first = [p.detach().clone() for p in self._parameters] if self.config.explorers else []
+        self._first = [p.detach().clone() for p in self._parameters] if self.config.exploring else []
 
     @classmethod
     def settings(cls, policy: Policy) -> GroupRLAOConfig:
@@ -93,7 +98,7 @@ class GroupRLAO(RLAO):
     # 1. collect
     def propose(self, chats: Sequence[Sequence[Message]], seed: int) -> list[Sample]:
         """Write the first attempts of a state, the last `explorers` of them with the first weights."""
-        explorers = self.config.explorers if self.progress.updates else 0
+        explorers = self.config.exploring if self.progress.updates else 0
         own = super().propose(chats[: len(chats) - explorers], seed)
         if not explorers:
             return own

@@ -55,11 +55,8 @@ class LearnersConfig(CompareConfig):
     """Number of seeds of every designer."""
     first_seed: int = 200
     """The first of them; settings were chosen on 100 to 115."""
-    budget: int = 6_000
+    budget: int = 8_000
     """Executor calls that every designer may spend on training: three updates or more everywhere."""
-    one_draw: bool = True
-    """Measure all validation of a seed on one draw of the executor's randomness: most programs come again, from other
-    learners and under the other reward, and run once."""
     curve_turns: int = 0
     """Longest design budget of the curve over turns (0: no curve)."""
 

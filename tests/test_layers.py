@@ -51,6 +51,7 @@ FLOORS = (
         "cache_folder",
         "checksum",
         "jsonl",
+        "latest",
         "normal_form",
         "_loop",
     },

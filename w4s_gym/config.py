@@ -85,7 +85,8 @@ class EnvConfig:
     """
     remember: bool = False
     """Let the environments of one process that measure the same workflow on the same item and draw with a simulated
-    executor run it once. Numbers and charges are those of measuring it again; only time is saved."""
+    executor run it once; and run a program once, or a test of one, where nothing but its text decides what it does.
+    Numbers and charges are those of measuring it again; only time is saved."""
     cluster: ClusterOptions | None = None
     """Run items on environment actors of a Ray cluster (an empty dict takes the defaults); numbers stay the same. Not
     with caps over several items."""

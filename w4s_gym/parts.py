@@ -23,7 +23,7 @@ from w4s_gym.ledger import Caps, Ledger
 from w4s_gym.measure import Measurer
 from w4s_gym.paths import user_path
 from w4s_gym.remembered import Remembered, remembered
-from w4s_gym.sandbox import Sandbox
+from w4s_gym.sandbox import RememberingSandbox, Sandbox
 from w4s_gym.shares import working_for
 from w4s_gym.splits import Split, make_split
 
@@ -162,7 +162,8 @@ class Parts:
     def sandbox(self) -> Sandbox:
         """The sandbox that workflows run in."""
         config = self._config.sandbox
-        return Sandbox(replace(config, allow_unsafe=config.allow_unsafe or self._config.allow_unsafe))
+        kind = RememberingSandbox if self._config.remember else Sandbox
+        return kind(replace(config, allow_unsafe=config.allow_unsafe or self._config.allow_unsafe))
 
     @cached_property
     def evaluator(self) -> Evaluator:

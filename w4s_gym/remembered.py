@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+from w4s_gym.latest import Latest
 from w4s_gym.results import ItemResult
 
 MOST = 100_000
@@ -17,23 +18,16 @@ class Remembered:
 
     def __init__(self) -> None:
         """Start with nothing."""
-        self._kept: dict[tuple[str, str, int], tuple[ItemResult, frozenset[str]]] = {}
+        self._kept = Latest[tuple[str, str, int], tuple[ItemResult, frozenset[str]]](MOST)
 
     def get(self, workflow: str, item_id: str, draw: int) -> tuple[ItemResult, frozenset[str]] | None:
         """Return a result and what was noted beside it, or None."""
-        place = workflow, item_id, draw
-        found = self._kept.pop(place, None)
-        if found is not None:
-            self._kept[place] = found
-        return found
+        return self._kept.get((workflow, item_id, draw))
 
     def keep(self, workflow: str, item_id: str, draw: int, result: ItemResult, notes: frozenset[str]) -> None:
         """Keep a result, unless another run of the same could end otherwise."""
-        if result.status not in LASTING:
-            return
-        if len(self._kept) >= MOST:
-            del self._kept[next(iter(self._kept))]
-        self._kept[workflow, item_id, draw] = (result, notes)
+        if result.status in LASTING:
+            self._kept.keep((workflow, item_id, draw), (result, notes))
 
 
 _by_kind: dict[Hashable, Remembered] = {}

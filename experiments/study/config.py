@@ -48,9 +48,9 @@ class CompareConfig:
     turns: int = 2
     """Turns of a training episode."""
     one_draw: bool = False
-    """Measure all validation of a seed on one draw of the executor's randomness, the same for all designers, and test
-    all seeds on another: a workflow that comes again, in a later episode or from another designer, is not measured
-    again, though its calls count. A lucky draw stays lucky. A `draw` in `--env-options` comes first in validation."""
+    """Measure all validation of a seed on one draw of the executor's randomness, the same for all designers: a workflow
+    that comes again, in a later episode or from another designer, is not measured again, though its calls count. A
+    lucky draw stays lucky. The final test has a draw of its own either way. A `draw` in `--env-options` comes first."""
     design_turns: int = 2
     """Turns of the design budget that every meta-agent gets at evaluation."""
     design_candidates: int = 1

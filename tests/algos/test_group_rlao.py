@@ -157,7 +157,7 @@ class Recorder:
 @pytest.mark.parametrize("alike", [True, False], ids=["one conversation", "requests"])
 def test_explorers_write_with_the_first_weights(policy, alike):
     chats = [({"role": "user", "content": "improve" if alike else f"improve {i}"},) for i in range(3)]
-    first, agent, recorder = weights(policy), make(policy, explorers=1), Recorder(policy)
+    first, agent, recorder = weights(policy), make(policy), Recorder(policy)
     assert len(agent.propose(chats, 0)) == 3 and [count for count, _ in recorder.asked] == [3], (
         "nothing was learned yet"
     )
@@ -237,3 +237,8 @@ def test_settings_that_cannot_be_used_are_refused(policy):
             make(policy, explorers=explorers)
     with pytest.raises(ConfigError, match="group_rlao: unknown 'tau'"):
         make(policy, tau=0.1)
+
+
+@pytest.mark.parametrize(("candidates", "exploring"), [(1, 0), (2, 1), (5, 2), (8, 4)])
+def test_half_of_the_candidates_explore(candidates, exploring):
+    assert GroupRLAOConfig(candidates=candidates).exploring == exploring

@@ -31,7 +31,7 @@ def test_racing_takes_its_rule_from_the_options_and_only_while_training(env_opti
         env.close()
 
 
-def test_with_one_draw_a_seed_validates_on_one_and_all_seeds_are_tested_on_another(tmp_path):
+def test_all_seeds_are_tested_on_one_draw_and_with_one_draw_each_validates_on_another(tmp_path):
     config = CompareConfig(
         env="W4S-ChainSum-v0", budget=200, iterations=3, turns=1, candidates=2, validation_size=4, test_size=4,
         design_episodes=1, design_turns=1, curve_turns=0,
@@ -45,10 +45,10 @@ def test_with_one_draw_a_seed_validates_on_one_and_all_seeds_are_tested_on_anoth
         (test,) = {draw for part, draw in drawn if part == "test"}
         return {draw for part, draw in drawn if part == "validation"} - {test}, test
 
-    (one, test), (many, apart) = draws("untrained", 0, one_draw=True), draws("untrained", 0)
+    (one, test), (many, same) = draws("untrained", 0, one_draw=True), draws("untrained", 0)
     assert len(one) == 1 < len(many)
     assert draws("seed", 0, one_draw=True) == (one, test)
     another, again = draws("untrained", 1, one_draw=True)
     assert another != one
-    assert again == test != apart != draws("untrained", 1)[1]
+    assert again == test == same
     assert draws("seed", 0, one_draw=True, env_options={"draw": 7})[0] == {7}, "the explicit one"

@@ -1,6 +1,7 @@
 """Runs model-written code in confined processes."""
 
 from w4s_gym.sandbox.config import IsolationReport, LayerResult, Level, SandboxConfig
+from w4s_gym.sandbox.remembering import RememberingSandbox
 from w4s_gym.sandbox.sandbox import Sandbox
 from w4s_gym.sandbox.types import (
     PROGRAM_LIMITS,
@@ -25,6 +26,7 @@ __all__ = [
     "LayerResult",
     "Level",
     "Limits",
+    "RememberingSandbox",
     "RunEnded",
     "RunOutcome",
     "Sandbox",
