@@ -6,8 +6,9 @@ r"""Does the simulator predict a real model? Workflows are recorded on one, then
    round, so that every workflow is predicted by a profile that has not seen it.
 
     python experiments/simulator/check.py
-    python experiments/simulator/check.py --executor local:qwen2.5-coder-1.5b --benchmark GSM8K \
-        --options "{}" --room 4 --folder runs/check_qwen --ship w4s_gym/executors/profiles/qwen2.5-coder-1.5b.json
+    python experiments/simulator/check.py --executor local:qwen2.5-coder-1.5b --benchmark GSM8K --options "{}" --room 4 \
+        --executor-config '{"engine": "openvino", "parallel": 32, "threads": 2, "context": 1536}' \
+        --folder runs/check_qwen --ship w4s_gym/executors/profiles/qwen2.5-coder-1.5b.json
 
 With `--ship` a profile that is fitted to all workflows is written, with the error of the blind prediction in it.
 """
@@ -58,6 +59,7 @@ from w4s_gym.sandbox import Sandbox
 from w4s_gym.sandbox.types import Limits
 
 _PARALLEL = 4
+"""Calls at a time where the executor has no option for it."""
 _DRAWS = 5
 """Draws of the simulator's randomness that a prediction is averaged over."""
 
@@ -76,8 +78,8 @@ class Args:
     """Number of items: those that a hash of the ids puts first."""
     room: int = 1
     """How many times the tokens that a one-step word problem takes each reply may have."""
-    threads: int = 1
-    """CPU threads of a local executor."""
+    executor_config: str = '{"parallel": 4, "threads": 1, "context": 2048}'
+    """Options of the executor, as JSON; it is asked `parallel` things at a time."""
     folder: Path = Path("runs/check_sim")
     """Where the journal and the replies are kept."""
     record_only: bool = False
@@ -102,11 +104,9 @@ async def record(args: Args, sandbox: Sandbox) -> None:
     done = {r.source for r in read_run(path)} if path.exists() and path.stat().st_size else set()
     benchmark = get_benchmark(args.benchmark)
     items = args.load()
+    config = {"cache_folder": str(args.folder / "cache"), **json_object("--executor-config", args.executor_config)}
     # A local model answers a few calls at a time, so calls wait for each other: that is not the workflow's fault.
-    limits = EvaluationLimits(in_flight=_PARALLEL, run=Limits(absolute_seconds=3600.0))
-    config: dict[str, object] = {"cache_folder": str(args.folder / "cache")}
-    if args.executor.startswith("local:"):
-        config |= {"parallel": _PARALLEL, "threads": args.threads, "context": 2048}
+    limits = EvaluationLimits(in_flight=config.get("parallel", _PARALLEL), run=Limits(absolute_seconds=3600.0))
     with Journal(path) as journal:
         for source, name in args.named().items():
             if source in done:

@@ -15,8 +15,8 @@ from w4s_gym.sandbox.types import PROGRAM_LIMITS, Limits, RunOutcome, Status, Te
 
 LASTING: tuple[Status, ...] = ("ok", "error", "no_result")
 """Statuses that do not depend on how busy the machine is."""
-_CHANGES = re.compile(r"random|samples|shuffle|time|thread|\bid\(|\bhash\(|object at 0x")
-"""What makes a program end differently with another seed, or at another moment; too many words are no harm."""
+_CHANGES = re.compile(r"random|samples|time|thread|pid|\bid\(")
+"""What makes a program end differently with another seed, or at another moment; a word too many does no harm."""
 _LONGEST = 10_000
 """Characters of a value that is worth keeping."""
 
@@ -51,7 +51,7 @@ class RememberingSandbox(Sandbox):
 def decides(*sources: str) -> bool:
     """Whether sources alone decide what they do, as far as their text shows: neither a seed, nor the clock.
 
-    >>> decides("def solution():\\n    return 6 * 7"), decides("import random\\nrandom.random()"), decides("import numpy")
+    >>> decides("def solution(): return 6 * 7"), decides("from random import choice"), decides("import numpy")
     (True, False, False)
     """
     return suffices(*sources) and not any(_CHANGES.search(source) for source in sources)
