@@ -125,15 +125,15 @@ def mechanism_table(runs: Sequence[Sequence[Sequence[Row]]], policy: Policy) -> 
     table = Table(
         f"What updates would learn from{' (simulated)' if simulated else ''}",
         ["reward", "learner", "update", "runs", "rows", "eff. rows", "share %", "weight on new bests %", "spread %",
-         "imitated acc. %"],
+         "imitated acc. %", "known %"],
     )  # fmt: skip
-    unknown, accuracy = 0, program_accuracy([row for run in runs for episode in run for row in episode])
+    unknown, known_programs = 0, measured([row for run in runs for episode in run for row in episode])
     for kind in get_args(RewardKind):
         found = [[rewarded(episode, kind) for episode in run] for run in runs]
         unknown += sum(episode is None for run in found for episode in run)
         known = [[episode for episode in run if episode is not None] for run in found]
         for learner in LEARNERS:
-            played = [update_figures(learner(policy), run, accuracy) for run in known]
+            played = [update_figures(learner(policy), run, known_programs) for run in known]
             for number in range(max(map(len, played), default=0)):
                 figures = [run[number] for run in played if number < len(run)]
                 columns = [[figure for figure in column if figure is not None] for column in zip(*figures, strict=True)]
@@ -150,49 +150,79 @@ def mechanism_table(runs: Sequence[Sequence[Sequence[Row]]], policy: Policy) -> 
         f"Rows that earned {', '.join(kinds)}; an update is on one episode and replayed rows, with the settings of "
         f"{policy.name}. Rows: those passed. Eff. rows: Kish's effective sample size of their weights, share: of the "
         "rows passed. Spread: states of the episode whose first attempts did not all earn the same. "
-        "Imitated: validation accuracy of the programs that the weights imitate, of each the mean over all rows given."
+        "Imitated: validation accuracy of the programs that the weights imitate, of each the mean over draws of the "
+        "executor on which the run has not seen it (in other runs, or later); known: share of the weights for which "
+        "there are some."
         + (f" Left out: {unknown} episodes whose rows do not say what they would have earned." if unknown else "")
     )
     return table
 
 
-def program_accuracy(rows: Sequence[Row]) -> dict[str, float]:
-    """Return the mean validation accuracy of every program over the rows that hold it, 0 for one that did not run."""
-    found: dict[str, list[float]] = {}
+Draw = tuple[str, int]
+"""What an episode was measured on: seed and number of the episode, alike for all designers."""
+Measured = Mapping[str, Mapping[Draw, list[float]]]
+"""Program -> draw -> accuracies, 0 where it did not run."""
+
+
+def measured(rows: Sequence[Row]) -> Measured:
+    """Return all that is known about every program."""
+    found: dict[str, dict[Draw, list[float]]] = {}
     for row in rows:
         if row.reward is not None:
-            found.setdefault(program_of(row.action), []).append(row.accuracy or 0.0)
-    return {program: sum(accuracies) / len(accuracies) for program, accuracies in found.items()}
+            found.setdefault(program_of(row.action), {}).setdefault(_draw(row), []).append(row.accuracy or 0.0)
+    return found
 
 
-def update_figures(
-    learner: RLAO, run: Sequence[Sequence[Row]], accuracy: Mapping[str, float]
-) -> list[tuple[float | None, ...]]:
+def _draw(row: Row) -> Draw:
+    return row.run.rpartition("/")[2], row.episode
+
+
+def update_figures(learner: RLAO, run: Sequence[Sequence[Row]], known: Measured) -> list[tuple[float | None, ...]]:
     """Return the figures of each update.
 
     Args:
         learner: weighs the rows; it is not trained.
         run: its rows by episode.
-        accuracy: program -> accuracy.
+        known: about the programs, from all runs.
 
     Returns:
-        For each update rows, effective rows, their share, weight on new bests, groups with spread, and the accuracy of
-        what the weights imitate (None if nothing).
+        For each update rows, effective rows, their share, weight on new bests, groups with spread; the accuracy of what
+        the weights imitate, on draws on which the run did not see it, and the share of the weights for which there are
+        some (None if there is no weight).
     """
     figures: list[tuple[float | None, ...]] = []
+    seen: dict[str, set[Draw]] = {}
     for rows in run:
+        for row in rows:
+            seen.setdefault(program_of(row.action), set()).add(_draw(row))
         chosen = learner.choose(rows)
         weights = [text.weight for _, text in chosen]
         effective = effective_rows(weights)
         share = effective / max(1, len(chosen))
         best = new_best_weight([row for row, _ in chosen], weights)
-        total = sum(weights)
-        imitated = (
-            sum(text.weight / total * accuracy[program_of(row.action)] for row, text in chosen) if total else None
+        judged = [(text.weight, _elsewhere(program_of(row.action), seen, known)) for row, text in chosen]
+        told = [(weight, accuracy) for weight, accuracy in judged if accuracy is not None]
+        total, covered = sum(weights), sum(weight for weight, _ in told)
+        imitated = sum(weight * accuracy for weight, accuracy in told) / covered if covered else None
+        figures.append(
+            (
+                float(len(chosen)),
+                effective,
+                share,
+                best,
+                groups_with_spread(rows),
+                imitated,
+                covered / total if total else None,
+            )
         )
-        figures.append((float(len(chosen)), effective, share, best, groups_with_spread(rows), imitated))
         learner.remember(rows)
     return figures
+
+
+def _elsewhere(program: str, seen: Mapping[str, set[Draw]], known: Measured) -> float | None:
+    """Return the mean accuracy of a program over the draws on which a run has not seen it."""
+    others = [sum(a) / len(a) for draw, a in known[program].items() if draw not in seen[program]]
+    return sum(others) / len(others) if others else None
 
 
 if __name__ == "__main__":

@@ -53,7 +53,10 @@ def test_the_table_has_every_learner_update_and_kind_that_the_rows_know(random_l
     assert "(simulated)" in table.title and "Left out: 4 episodes" in table.notes[0]
     rows = {(reward, learner, update): cells for reward, learner, update, *cells in table.rows}
     assert len(rows) == 3 * 3 * 2
-    assert rows["tiers", "sft", "1"] == ["2", "3.0", "3.0", "100.0", "100.0", "100.0", "58.3"], "three, weighed alike"
+    assert rows["tiers", "sft", "1"] == ["2", "3.0", "3.0", "100.0", "100.0", "100.0", "58.3", "100.0"], (
+        "three, weighed alike"
+    )
+    assert rows["tiers", "sft", "2"][-2:] == ["", "0.0"], "it has seen all draws by now"
     assert rows["relative", "sft", "1"][0] == "1"
     assert rows["relative", "group_rlao", "1"][1] == "8.0"
     effective = float(rows["relative", "rlao", "1"][2])
@@ -62,6 +65,25 @@ def test_the_table_has_every_learner_update_and_kind_that_the_rows_know(random_l
     assert config.run() == 0
     assert (tmp_path / "table.md").read_text() == table.markdown().replace(policy.name, f"hf:{random_llm}")
     assert "group_rlao" in capsys.readouterr().out
+
+
+def test_a_program_is_judged_by_draws_that_the_run_has_not_seen():
+    lucky, again, later, other = (
+        replace(ROW, run=run, episode=number, accuracy=accuracy, reward=1.0, new_best=True)
+        for run, number, accuracy in (("sft/0", 0, 0.9), ("rlao/0", 0, 0.9), ("sft/0", 1, 0.5), ("rlao/1", 0, 0.3))
+    )
+
+    class Imitates:
+        def choose(self, rows):
+            return [(row, type("Text", (), {"weight": 1.0})) for row in rows]
+
+        def remember(self, rows):
+            pass
+
+    known = mechanism.measured([lucky, again, later, other])
+    first, second = mechanism.update_figures(Imitates(), [[lucky], [later]], known)
+    assert first[-2:] == (0.4, 1.0), "neither what it saw nor the same draw of another designer"
+    assert second[-2:] == (0.3, 1.0)
 
 
 def test_a_folder_without_rows_is_told(tmp_path):
