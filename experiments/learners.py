@@ -10,7 +10,7 @@ docs/results/learners-plan.md says what is compared and what would count as show
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -29,7 +29,7 @@ from w4s_gym.study.formats import interval, percent_interval, plain, points
 from w4s_gym.study.front import Front
 from w4s_gym.study.report import write_study
 from w4s_gym.study.results import Results
-from w4s_gym.study.stats import HierarchicalBootstrap
+from w4s_gym.study.stats import Estimate, HierarchicalBootstrap, estimate, run_means
 from w4s_gym.study.table import Table
 from w4s_gym.study.training import updates
 
@@ -162,6 +162,16 @@ def learner_table(folder: RunFolder, results: dict[str, Results]) -> Table:
                 plain(changed, ".1f"),
                 plain(float(np.mean(steps)) if learns and any(steps) else None),
             )
+    for kind, start in product(REWARDS, STARTS):
+        parts = [result for name, result in results.items() if SETUPS[name][1:] == (kind, start)]
+        for algo in parts[0].meta_agents if len(parts) > 1 else ():
+            if algo == LEADS or not all({algo, LEADS} <= set(part.meta_agents) for part in parts):
+                continue
+            table.add(
+                f"mean of {len(parts)} benchmarks, {kind}, {start}", parts[0].label(algo), "", "",
+                points(mean_lead(parts, algo, Results.design_scores)), "", "",
+                points(mean_lead(parts, algo, Results.search_scores)), "", "",
+            )  # fmt: skip
     table.notes.append(
         f"{stored.told_seeds}, {stored.budget:,} executor calls of training each. Set-up: benchmark, reward, seed "
         "workflows. Test: of the design that validation selects at the design budget. Lead: of group RLAO over this "
@@ -170,6 +180,26 @@ def learner_table(folder: RunFolder, results: dict[str, Results]) -> Table:
         "regressions: means over seeds."
     )
     return table
+
+
+def mean_lead(results: Sequence[Results], algo: str, scores: Callable[[Results, str], np.ndarray]) -> Estimate:
+    """Return by how much the leading learner is ahead of another one, as a mean over benchmarks.
+
+    Args:
+        results: of one set-up for each benchmark; their items, seeds and episodes are resampled apart.
+        algo: the other learner.
+        scores: those of the designs or of the searches.
+    """
+    value, replicates = [], []
+    for number, result in enumerate(results):
+        boot = HierarchicalBootstrap(result.items, seed=number)
+        ours, theirs = scores(result, LEADS), scores(result, algo)
+        value.append(float(run_means(ours).mean() - run_means(theirs).mean()))
+        means = [
+            boot.runs(part, result.stream(name)).mean(axis=(1, 2)) for part, name in ((ours, LEADS), (theirs, algo))
+        ]
+        replicates.append(means[0] - means[1])
+    return estimate(float(np.mean(value)), np.mean(replicates, axis=0))
 
 
 LEARNERS_STUDY = Study("learners", learner_cells, write_report, announce=True)

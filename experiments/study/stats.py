@@ -90,24 +90,24 @@ class HierarchicalBootstrap:
 
     def mean(self, scores: np.ndarray, stream: int) -> Estimate:
         """Mean over runs."""
-        return _estimate(float(run_means(scores).mean()), self.runs(scores, stream).mean(axis=(1, 2)))
+        return estimate(float(run_means(scores).mean()), self.runs(scores, stream).mean(axis=(1, 2)))
 
     def iqm(self, scores: np.ndarray, stream: int) -> Estimate:
         """Interquartile mean over runs."""
         runs = self.runs(scores, stream).reshape(self.replicates, -1)
-        return _estimate(float(interquartile_mean(run_means(scores).ravel())), interquartile_mean(runs))
+        return estimate(float(interquartile_mean(run_means(scores).ravel())), interquartile_mean(runs))
 
     def difference(self, a: np.ndarray, stream_a: int, b: np.ndarray, stream_b: int) -> Estimate:
         """Mean of `a` minus mean of `b`, paired over items."""
         value = float(run_means(a).mean() - run_means(b).mean())
-        return _estimate(value, self.runs(a, stream_a).mean(axis=(1, 2)) - self.runs(b, stream_b).mean(axis=(1, 2)))
+        return estimate(value, self.runs(a, stream_a).mean(axis=(1, 2)) - self.runs(b, stream_b).mean(axis=(1, 2)))
 
     def probability_of_improvement(self, a: np.ndarray, stream_a: int, b: np.ndarray, stream_b: int) -> Estimate:
         """P(a run of `a` scores higher than a run of `b`), ties counted half."""
         value = _probability(run_means(a).reshape(1, -1), run_means(b).reshape(1, -1))[0]
         runs_a = self.runs(a, stream_a).reshape(self.replicates, -1)
         runs_b = self.runs(b, stream_b).reshape(self.replicates, -1)
-        return _estimate(float(value), _probability(runs_a, runs_b))
+        return estimate(float(value), _probability(runs_a, runs_b))
 
 
 def _probability(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -118,7 +118,8 @@ def _probability(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(tie, 0.5, difference > 0).mean(axis=(1, 2))
 
 
-def _estimate(value: float, replicates: np.ndarray) -> Estimate:
+def estimate(value: float, replicates: np.ndarray) -> Estimate:
+    """Return a value with the 95% interval of its bootstrap replicates."""
     low, high = np.quantile(replicates, [0.025, 0.975])
     return Estimate(value, float(low), float(high))
 

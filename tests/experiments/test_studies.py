@@ -2,6 +2,7 @@
 
 import ablations
 import learners
+import numpy as np
 import paper
 import pytest
 import transfer
@@ -101,6 +102,30 @@ def test_a_comparison_of_learners_runs_goes_on_and_says_who_leads(tmp_path, monk
     again = learners.LearnersConfig(resume=True, seeds=2, run_dir=tmp_path / "run", workers=0)
     assert run(learners, again, learners.learner_cells) == 0
     assert [r["seed"] for r in RunFolder.open(tmp_path / "run").records("cell")] == [200, 200, 201, 201]
+
+
+class Scored:
+    """Results of two designers: items of easy and hard, alike in all seeds and episodes."""
+
+    items = 50
+
+    def __init__(self, ours, theirs):
+        self.scores = {learners.LEADS: ours, "sft": theirs}
+
+    def stream(self, algo):
+        return int(algo == "sft")
+
+    def solved(self, algo):
+        solved = np.arange(self.items) < self.scores[algo] * self.items
+        return np.broadcast_to(solved, (3, 2, self.items)).astype(float)
+
+
+def test_the_mean_lead_counts_every_benchmark_alike_and_resamples_their_items_apart():
+    one = learners.mean_lead([Scored(0.8, 0.6)], "sft", Scored.solved)
+    four = learners.mean_lead([Scored(0.8, 0.6)] * 4, "sft", Scored.solved)
+    assert one.value == pytest.approx(0.2) == four.value
+    assert (four.high - four.low) / (one.high - one.low) == pytest.approx(0.5, abs=0.05), "a mean of four apart"
+    assert learners.mean_lead([Scored(0.8, 0.6), Scored(0.4, 0.8)], "sft", Scored.solved).value == pytest.approx(-0.1)
 
 
 def test_an_ablation_runs(tmp_path):
