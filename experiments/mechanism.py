@@ -160,17 +160,23 @@ def mechanism_table(runs: Sequence[Sequence[Sequence[Row]]], policy: Policy) -> 
 
 Draw = tuple[str, int]
 """What an episode was measured on: seed and number of the episode, alike for all designers."""
-Measured = Mapping[str, Mapping[Draw, list[float]]]
+Program = tuple[str, str]
+"""A benchmark, and what tells programs for it apart."""
+Measured = Mapping[Program, Mapping[Draw, list[float]]]
 """Program -> draw -> accuracies, 0 where it did not run."""
 
 
 def measured(rows: Sequence[Row]) -> Measured:
     """Return all that is known about every program."""
-    found: dict[str, dict[Draw, list[float]]] = {}
+    found: dict[Program, dict[Draw, list[float]]] = {}
     for row in rows:
         if row.reward is not None:
-            found.setdefault(program_of(row.action), {}).setdefault(_draw(row), []).append(row.accuracy or 0.0)
+            found.setdefault(_program(row), {}).setdefault(_draw(row), []).append(row.accuracy or 0.0)
     return found
+
+
+def _program(row: Row) -> Program:
+    return row.benchmark, program_of(row.action)
 
 
 def _draw(row: Row) -> Draw:
@@ -191,16 +197,16 @@ def update_figures(learner: RLAO, run: Sequence[Sequence[Row]], known: Measured)
         some (None if there is no weight).
     """
     figures: list[tuple[float | None, ...]] = []
-    seen: dict[str, set[Draw]] = {}
+    seen: dict[Program, set[Draw]] = {}
     for rows in run:
         for row in rows:
-            seen.setdefault(program_of(row.action), set()).add(_draw(row))
+            seen.setdefault(_program(row), set()).add(_draw(row))
         chosen = learner.choose(rows)
         weights = [text.weight for _, text in chosen]
         effective = effective_rows(weights)
         share = effective / max(1, len(chosen))
         best = new_best_weight([row for row, _ in chosen], weights)
-        judged = [(text.weight, _elsewhere(program_of(row.action), seen, known)) for row, text in chosen]
+        judged = [(text.weight, _elsewhere(_program(row), seen, known)) for row, text in chosen]
         told = [(weight, accuracy) for weight, accuracy in judged if accuracy is not None]
         total, covered = sum(weights), sum(weight for weight, _ in told)
         imitated = sum(weight * accuracy for weight, accuracy in told) / covered if covered else None
@@ -219,7 +225,7 @@ def update_figures(learner: RLAO, run: Sequence[Sequence[Row]], known: Measured)
     return figures
 
 
-def _elsewhere(program: str, seen: Mapping[str, set[Draw]], known: Measured) -> float | None:
+def _elsewhere(program: Program, seen: Mapping[Program, set[Draw]], known: Measured) -> float | None:
     """Return the mean accuracy of a program over the draws on which a run has not seen it."""
     others = [sum(a) / len(a) for draw, a in known[program].items() if draw not in seen[program]]
     return sum(others) / len(others) if others else None

@@ -80,9 +80,10 @@ def test_a_program_is_judged_by_draws_that_the_run_has_not_seen():
         def remember(self, rows):
             pass
 
-    known = mechanism.measured([lucky, again, later, other])
+    elsewhere = replace(other, benchmark="Y", accuracy=1.0)
+    known = mechanism.measured([lucky, again, later, other, elsewhere])
     first, second = mechanism.update_figures(Imitates(), [[lucky], [later]], known)
-    assert first[-2:] == (0.4, 1.0), "neither what it saw nor the same draw of another designer"
+    assert first[-2:] == (0.4, 1.0), "not what it saw, nor the same draw of another designer, nor another benchmark"
     assert second[-2:] == (0.3, 1.0)
 
 
