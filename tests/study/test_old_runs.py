@@ -33,7 +33,6 @@ def test_it_is_gone_on_with_and_what_was_finished_stays(old_run, lost):
     if lost is None:
         assert now == table
     # Cells that are run anew are tested on the draw of this version.
-    assert [line for line in now.splitlines() if line.startswith("| RLAO |")] == [
-        line for line in table.splitlines() if line.startswith("| RLAO |")
-    ]
+    first, before = (next(line for line in text.splitlines() if line.startswith("| RLAO |")) for text in (now, table))
+    assert first == before
     assert len(RunFolder.open(folder).records("cell")) == 8
