@@ -230,7 +230,7 @@ def measure(space: Workspace, meta_agent: Policy | None, found: Found | None, sh
     """
     env = space.environment(meta_agent, longest(space), share)
     try:
-        final = FinalTest(env, space.seed)
+        final = FinalTest(env, space.seed, space.config.one_test_draw)
         result: dict[str, Any] = {}
         if found is not None:
             result["search"] = final.search(found)

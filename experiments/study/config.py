@@ -51,6 +51,9 @@ class CompareConfig:
     """Measure all validation of a seed on one draw of the executor's randomness, the same for all designers: a workflow
     that comes again, in a later episode or from another designer, is not measured again, though its calls count. A
     lucky draw stays lucky. The final test has a draw of its own either way. A `draw` in `--env-options` comes first."""
+    one_test_draw: tyro.conf.Suppress[bool] = True
+    """Test all cells of all seeds on one draw: an item and its draw are one unit, intervals over items hold the luck of
+    both, and a workflow that many cells design is paid once. Runs from before this was so go on with one a seed."""
     design_turns: int = 2
     """Turns of the design budget that every meta-agent gets at evaluation."""
     design_candidates: int = 1
@@ -219,7 +222,7 @@ class CompareConfig:
     def of_run(cls, stored: Mapping[str, Any]) -> Self:
         """Read what a run folder keeps; fields that it does not have get their defaults, or what held before them."""
         known = {f.name for f in fields(cls)} - NOT_MEASURED
-        stored = {"feedback_items": 0, **stored}
+        stored = {"feedback_items": 0, "one_test_draw": False, **stored}
         return cls(**{name: _read(name, value) for name, value in stored.items() if name in known})
 
     def sets(self, name: str) -> bool:

@@ -15,16 +15,18 @@ from w4s_gym.study.training import Found
 class FinalTest:
     """Tests workflows, each once, on a draw that training never saw, and remembers the results by digest."""
 
-    def __init__(self, env: WorkflowDesignEnv, seed: int) -> None:
-        """Prepare the tests of the cells with one seed.
+    def __init__(self, env: WorkflowDesignEnv, seed: int, one_draw: bool) -> None:
+        """Prepare the tests of the cells with one seed: their draws are the same for all designers.
 
-        All cells of all seeds are tested on one draw of the executor's randomness: an item and its draw are one unit,
-        intervals over items hold the luck of both, and a workflow that many cells design is paid once.
+        Args:
+            env: the benchmark.
+            seed: of the cells.
+            one_draw: test all seeds on one draw of the executor's randomness (`CompareConfig.one_test_draw`).
         """
         self.env = env
         self.seed = derive_seed("evaluate", seed) % 2**31
         """Seed and draw of the design episodes."""
-        self._draw = derive_seed("test") % 2**31
+        self._draw = derive_seed("test", *([] if one_draw else [seed])) % 2**31
         self.workflows: dict[str, dict[str, Any]] = {}
         """Digest -> source and test results, as plain data."""
 

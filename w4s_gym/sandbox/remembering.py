@@ -13,7 +13,7 @@ from w4s_gym.sandbox.inside.preload import suffices
 from w4s_gym.sandbox.sandbox import Sandbox
 from w4s_gym.sandbox.types import PROGRAM_LIMITS, Limits, RunOutcome, Status, TestJob, TestOutcome
 
-LASTING: tuple[Status, ...] = ("ok", "error", "no_result")
+_LASTING: tuple[Status, ...] = ("ok", "error", "no_result")
 """Statuses that do not depend on how busy the machine is."""
 _CHANGES = re.compile(r"random|samples|time|thread|pid|\bid\(")
 """What makes a program end differently with another seed, or at another moment; a word too many does no harm."""
@@ -33,7 +33,7 @@ class RememberingSandbox(Sandbox):
         found = _runs.get(key)
         if found is None:
             found = await super().run_program(source, seed=seed, limits=limits)
-            if found.status in LASTING and _is_small(found) and decides(source):
+            if found.status in _LASTING and _is_small(found) and decides(source):
                 _runs.keep(key, found)
         return found
 
@@ -43,7 +43,7 @@ class RememberingSandbox(Sandbox):
         found = _tests.get(key)
         if found is None:
             found = await super().run_tests(job)
-            if found.status in LASTING and decides(job.candidate, job.tests, job.setup):
+            if found.status in _LASTING and decides(job.candidate, job.tests, job.setup):
                 _tests.keep(key, found)
         return found
 
