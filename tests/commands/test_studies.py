@@ -77,6 +77,21 @@ def test_a_better_executor_shows_item_by_item(call, run, better):
     assert 1 <= len(out.partition("Items that changed most")[2].split("best seed")) - 1 <= 3
 
 
+def test_a_designer_of_one_run_stands_against_another_of_the_other(call, run, better):
+    def line(*arguments):
+        code, out, _ = call("diff", *arguments, "--items", "0")
+        assert code == 0
+        return next(text for text in out.splitlines() if text.startswith((" best seed", " random edits")))
+
+    forward = line(run, better, "--designers", "seed=random_edits")
+    backward = line(better, run, "--designers", "random_edits=seed")
+    gain, loss = (float(text.split("]")[2].split()[0]) for text in (forward, backward))
+    same = line(run, better, "--designers", "seed")
+    assert gain == -loss and "seed" in forward and "random" in forward
+    assert forward.split("]")[0].split()[-3:] == same.split("]")[0].split()[-3:], "the first run's seed workflow"
+    assert forward.split("]")[1].split()[0] != same.split("]")[1].split()[0], "and the other designer of the second"
+
+
 def test_runs_that_cannot_be_paired_are_refused(call, run, tmp_path):
     other = tmp_path / "other"
     assert compare(other, "--env", "W4S-ChainSum-v0", "--algos", "seed", "--seeds", "1") == 0
@@ -84,6 +99,8 @@ def test_runs_that_cannot_be_paired_are_refused(call, run, tmp_path):
     assert code == 2 and "the same items" in err and "W4S-ChainSum-v0" in err
     code, _, err = call("diff", run, run, "--designers", "sed")
     assert code == 2 and "did you mean 'seed'" in err
+    code, _, err = call("diff", run, run, "--designers", "seed=rlao")
+    assert code == 2 and "'rlao'" in err and "random_edits" in err
 
 
 @pytest.mark.parametrize("command", ["show", "report", "view"])

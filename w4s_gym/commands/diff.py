@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,32 +27,35 @@ class Diff:
     second: tyro.conf.Positional[Path]
     """Run folder."""
     designers: tuple[str, ...] = ()
-    """Designers to look at; by default all that both runs have."""
+    """Designers to look at; by default all that both runs have. `untrained=rlao` sets the first run's untrained
+    meta-agent against the second one's RLAO."""
     items: int = 10
     """Most items to list for each designer, those that changed most."""
 
     def run(self) -> int:
         """Read and print."""
         first, second = read_comparison(self.first)[1], read_comparison(self.second)[1]
-        both = [algo for algo in first.algos if algo in second.algos]
-        if not both:
+        pairs = [(a, b or a) for a, _, b in (name.partition("=") for name in self.designers)]
+        pairs = pairs or [(algo, algo) for algo in first.algos if algo in second.algos]
+        if not pairs:
             raise ConfigError(
-                f"expected a designer that both runs have; {self.first} has {', '.join(first.algos)}, "
-                f"{self.second} has {', '.join(second.algos)}"
+                f"expected a designer that both runs have, or a pair of two such as --designers untrained=rlao; "
+                f"{self.first} has {', '.join(first.algos)}, {self.second} has {', '.join(second.algos)}"
             )
-        refuse_unknown(self.designers, both, "--designers", "designers of both runs")
-        for table in diff_tables(first, second, self.designers or both, self.items):
+        for names, results, path in zip(zip(*pairs, strict=True), (first, second), (self.first, self.second), strict=True):
+            refuse_unknown(names, results.algos, "--designers", f"designers of {path}")
+        for table in diff_tables(first, second, pairs, self.items):
             table.show(console)
         return 0
 
 
-def diff_tables(first: Results, second: Results, designers: tuple[str, ...] | list[str], items: int) -> list[Table]:
+def diff_tables(first: Results, second: Results, pairs: Sequence[tuple[str, str]], items: int) -> list[Table]:
     """Compare two runs on the items that both tested.
 
     Args:
         first: finished cells of a run.
         second: finished cells of the other.
-        designers: names of designers that both have.
+        pairs: a designer of the first run and one of the second, which may be the same.
         items: most items to list for each.
 
     Returns:
@@ -75,14 +79,15 @@ def diff_tables(first: Results, second: Results, designers: tuple[str, ...] | li
         ["designer", "first % [95%]", "second % [95%]", "difference, points [95%]", "items better", "worse"],
     )
     changed = Table(f"Items that changed most{mark}", ["designer", "item", "first %", "second %"])
-    for algo in designers:
-        a, b = (_scores(run, algo)[:, :, chosen] for run, chosen in zip((first, second), columns, strict=True))
-        streams = 2 * first.stream(algo), 2 * first.stream(algo) + 1
+    for one, other in pairs:
+        a, b = _scores(first, one)[:, :, columns[0]], _scores(second, other)[:, :, columns[1]]
+        streams = 2 * first.stream(one), 2 * second.stream(other) + 1
+        label = first.label(one) if one == other else f"{first.label(one)}, {second.label(other)}"
         gap = boot.difference(b, streams[1], a, streams[0])
         means = np.nanmean(a, axis=(0, 1)), np.nanmean(b, axis=(0, 1))
         change = means[1] - means[0]
         table.add(
-            first.label(algo),
+            label,
             boot.mean(a, streams[0]).percent(),
             boot.mean(b, streams[1]).percent(),
             f"{100 * gap.value:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]",
@@ -91,7 +96,7 @@ def diff_tables(first: Results, second: Results, designers: tuple[str, ...] | li
         )
         for i in np.argsort(-np.abs(change), kind="stable")[:items]:
             if change[i]:
-                changed.add(first.label(algo), shared[i], f"{100 * means[0][i]:.0f}", f"{100 * means[1][i]:.0f}")
+                changed.add(label, shared[i], f"{100 * means[0][i]:.0f}", f"{100 * means[1][i]:.0f}")
     table.notes.append(
         "Meta-agents: what they design at the small budget; the others: what their search found. An item's score is "
         "the mean over seeds and episodes."
