@@ -77,19 +77,16 @@ def test_a_better_executor_shows_item_by_item(call, run, better):
     assert 1 <= len(out.partition("Items that changed most")[2].split("best seed")) - 1 <= 3
 
 
-def test_a_designer_of_one_run_stands_against_another_of_the_other(call, run, better):
-    def line(*arguments):
-        code, out, _ = call("diff", *arguments, "--items", "0")
-        assert code == 0
-        return next(text for text in out.splitlines() if text.startswith((" best seed", " random edits")))
+def test_a_designer_of_one_run_stands_against_another_of_the_other(call, run):
+    def measured(designers):
+        code, out, _ = call("diff", run, run, "--designers", designers, "--items", "0")
+        line = next(text for text in out.splitlines() if text.startswith((" best seed", " random")))
+        return code, [part.split()[-1] for part in line.split("[")[:2]], float(line.split("]")[2].split()[0])
 
-    forward = line(run, better, "--designers", "seed=random_edits")
-    backward = line(better, run, "--designers", "random_edits=seed")
-    gain, loss = (float(text.split("]")[2].split()[0]) for text in (forward, backward))
-    same = line(run, better, "--designers", "seed")
-    assert gain == -loss and "seed" in forward and "random" in forward
-    assert forward.split("]")[0].split()[-3:] == same.split("]")[0].split()[-3:], "the first run's seed workflow"
-    assert forward.split("]")[1].split()[0] != same.split("]")[1].split()[0], "and the other designer of the second"
+    seed, edits = measured("seed")[1][0], measured("random_edits")[1][0]
+    code, both, gain = measured("seed=random_edits")
+    assert code == 0 and seed != edits and both == [seed, edits]
+    assert measured("random_edits=seed")[2] == -gain != 0
 
 
 def test_runs_that_cannot_be_paired_are_refused(call, run, tmp_path):
