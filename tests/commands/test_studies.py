@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from w4s_gym.cli import main
+from w4s_gym.commands.diff import diff_tables
+from w4s_gym.commands.finished import read_comparison
 
 SMALL = "--algos seed random_edits --seeds 2 --budget 60 --validation-size 5 --test-size 12 --workers 0".split()
 
@@ -77,16 +79,23 @@ def test_a_better_executor_shows_item_by_item(call, run, better):
     assert 1 <= len(out.partition("Items that changed most")[2].split("best seed")) - 1 <= 3
 
 
-def test_a_designer_of_one_run_stands_against_another_of_the_other(call, run):
-    def measured(designers):
-        code, out, _ = call("diff", run, run, "--designers", designers, "--items", "0")
-        line = next(text for text in out.splitlines() if text.startswith((" best seed", " random")))
-        return code, [part.split()[-1] for part in line.split("[")[:2]], float(line.split("]")[2].split()[0])
+def test_a_designer_of_one_run_stands_against_another_of_the_other(call, run, tmp_path):
+    other = tmp_path / "other"
+    assert compare(other, "--algos", "seed", "direct", "--seeds", "1") == 0
+    assert call("diff", run, other, "--designers", "seed=direct")[0] == 0
+    first, second = (read_comparison(folder)[1] for folder in (run, other))
 
-    seed, edits = measured("seed")[1][0], measured("random_edits")[1][0]
-    code, both, gain = measured("seed=random_edits")
-    assert code == 0 and seed != edits and both == [seed, edits]
-    assert measured("random_edits=seed")[2] == -gain != 0
+    def row(one, another, pair):
+        label, *figures, better, worse = diff_tables(one, another, [pair], 0)[0].rows[0]
+        return label, [figure.split()[0] for figure in figures], better, worse
+
+    label, (seed, asked, gain), better, worse = row(first, second, ("seed", "direct"))
+    assert label == f"{first.label('seed')}, {second.label('direct')}" and float(gain) != 0
+    assert (
+        seed == row(first, first, ("seed", "seed"))[1][0] and asked == row(second, second, ("direct", "direct"))[1][0]
+    )
+    back = row(second, first, ("direct", "seed"))
+    assert float(back[1][2]) == -float(gain) and back[2:] == (worse, better)
 
 
 def test_runs_that_cannot_be_paired_are_refused(call, run, tmp_path):

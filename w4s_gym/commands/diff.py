@@ -42,8 +42,8 @@ class Diff:
                 f"expected a designer that both runs have, or a pair of two such as --designers untrained=rlao; "
                 f"{self.first} has {', '.join(first.algos)}, {self.second} has {', '.join(second.algos)}"
             )
-        for names, results, path in zip(zip(*pairs, strict=True), (first, second), (self.first, self.second), strict=True):
-            refuse_unknown(names, results.algos, "--designers", f"designers of {path}")
+        refuse_unknown([a for a, _ in pairs], first.algos, "--designers", f"designers of {self.first}")
+        refuse_unknown([b for _, b in pairs], second.algos, "--designers", f"designers of {self.second}")
         for table in diff_tables(first, second, pairs, self.items):
             table.show(console)
         return 0
