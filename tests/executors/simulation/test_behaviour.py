@@ -191,3 +191,26 @@ def test_a_model_that_loses_the_thread_under_json_keys_keeps_it_in_plain_text(gp
     (keyed, text), (small_keyed, small_text) = accuracies(gpt35), accuracies(small)
     assert small_keyed < keyed - 0.1
     assert small_text == text
+
+
+@pytest.mark.parametrize("instructions", ["Give the answer only.", "Reply with the final number only."])
+def test_a_model_that_answers_at_once_when_told_to_be_brief_needs_the_working(
+    gpt35, make_items, accuracy, instructions
+):
+    items = make_items(200)
+    domains = {name: replace(domain, brief=2.0) for name, domain in gpt35.profile.domains.items()}
+    small = SimulatedExecutor("sim:small", replace(gpt35.profile, domains=domains))
+
+    def number(text):
+        return (re.findall(r"-?\d+", text) or [""])[-1]  # a reply may be empty
+
+    def told(executor, words):
+        return accuracy(executor, items, lambda c: number(c.say(c.task, instructions=words)), "GSM8K")
+
+    assert told(small, instructions) < told(gpt35, instructions) - 0.1
+    for words in ("", f"Think step by step. {instructions}"):
+        assert told(small, words) == told(gpt35, words), "where the working is free, or asked for"
+    keyed = (
+        accuracy(executor, items, lambda c: c.answer(instructions=instructions), "GSM8K") for executor in (gpt35, small)
+    )
+    assert len(set(keyed)) == 1, "under JSON keys it is the keys that decide"

@@ -60,6 +60,8 @@ class Domain:
     """Ability to find the answer when the reply starts with the answer."""
     prose: float = 0.3
     """... in a plain-text reply."""
+    brief: float = 0.0
+    """Loss of `prose` where the reply shall hold the answer alone: small models answer at once then."""
     steps: float = 0.3
     """... when a reasoning slot stands before the answer."""
     code: float = 1.0

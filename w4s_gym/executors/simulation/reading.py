@@ -23,6 +23,9 @@ _EDGE = 600
 _MOST_READ = 200_000
 """Characters of a message that are read."""
 _TERSE = re.compile(r"nothing else|\bonly the\b|answer only|few words|(?:number|letter|word)s? only", re.I)
+_WORKING = re.compile(
+    r"step by step|\b(?:think|reason|explain|reasoning|explanation)\b|\bshow\b.{0,20}\b(?:work|steps)", re.I
+)
 _QUOTED_KEY = re.compile(r"[\"'](\w{1,40})[\"']\s*:")
 
 
@@ -47,7 +50,7 @@ class Reading:
     labels: tuple[tuple[str, int], ...]
     """Labelled answers to choose from: (label, index of the answer)."""
     terse: bool
-    """A plain-text reply shall hold the answer alone."""
+    """A plain-text reply shall hold the answer alone, and nobody asks for the working."""
     shots: int
     """Worked examples that stand before the question as earlier turns."""
     error: bool
@@ -81,7 +84,7 @@ def read(request: ChatRequest, model: ItemModel) -> Reading:
         shown=shown,
         others=others,
         labels=_labelled(around, model) if "select" in slots else (),
-        terse=not keys and _TERSE.search(whole) is not None,
+        terse=slots == ("answer",) and not keys and _TERSE.search(around) is not None and not _WORKING.search(around),
         shots=_examples(turns, model),
         error=bool(shown) and _ERROR.search(around) is not None,
         different=bool(shown) and _DIFFERENT.search(f"{around[:_EDGE]}\n{around[-_EDGE:]}") is not None,

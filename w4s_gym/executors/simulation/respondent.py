@@ -4,7 +4,7 @@ An attempt passes two latent stages. Each stage compares an ability (profile, st
 noise with a difficulty that belongs to the item and never changes:
 
     understood:  understand + gains - language loss + noise * e1 > reading difficulty
-    derived:     ability(mode) + gains - loss under JSON keys + noise * e2 > deriving (or programming) difficulty
+    derived:     ability(mode) + gains - loss by format + noise * e2 > deriving (or programming) difficulty
 
 A failed first stage gives the item's misreading, a failed second stage a slip, mostly the same one. Because nearly all
 variance lies between items, asking again is no fresh chance: votes converge to the item's own answer, right or wrong.
@@ -82,7 +82,7 @@ def attempt(model: ItemModel, reading: Reading, mode: Mode, temperature: float, 
         "expression": domain.expression,
     }[mode]
     ability += _context_gain(model, reading, "principle") - heat_loss(temperature)
-    ability -= domain.json * bool(reading.keys)
+    ability -= domain.json * bool(reading.keys) + domain.brief * reading.terse
     ability += domain.persona * ("expert" in reading.artefacts)
     ability += domain.shots * (reading.shots > 0)
     ability += repaired
