@@ -24,13 +24,24 @@ STATE = DesignState(
 
 
 def test_failures_are_shown_by_kind_without_questions_and_answers():
-    failures = [("Yes, she has", "13"), ("5", "7"), ("", "3"), ("(KeyError: 'answer')", "2"), ("x" * 40, "4")]
-    text = opening_text(replace(STATE, cases=tuple(FailureCase(QUESTION, a, g) for a, g in failures)))
+    answers = [("Yes, she has", "13"), ("5", "7"), ("", "3"), ("x" * 40, "4")]
+    raised = FailureCase(QUESTION, "(KeyError: 'answer')", "2", "KeyError: 'answer'")
+    text = opening_text(replace(STATE, cases=(*(FailureCase(QUESTION, a, g) for a, g in answers), raised)))
     assert "Of 5 failures that were looked at: " in text
     for kind in ("2 x another answer", "1 x no answer", "1 x KeyError: 'answer'", "1 x a long text instead of a short"):
         assert kind in text
     assert "Ann" not in text and "Yes" not in text and "13" not in text
     assert CARD.example not in text + system_text(CARD)
+
+
+def test_a_solution_that_fails_is_no_long_answer_and_an_error_is_told_on_code_benchmarks_too():
+    gold = "(a program that passes the hidden tests)"
+    solution = FailureCase("Add.", "def add(a, b):\n    return a - b\n" * 9, gold)
+    raised = FailureCase("Add.", "(KeyError: 'code')", gold, "KeyError: 'code'")
+    text = opening_text(replace(STATE, card=replace(CARD, is_code=True), cases=(solution, raised, solution)))
+    assert (
+        "Of 3 failures that were looked at: 2 x a solution that fails its hidden tests; 1 x KeyError: 'code'." in text
+    )
 
 
 def test_an_option_in_brackets_is_an_answer_not_an_error():

@@ -85,9 +85,10 @@ def list_cases(cases: Iterable[FailureCase]) -> str:
 
 
 def _case(item: Item, result: ItemResult) -> FailureCase:
-    failure = result.error.text() if result.error else result.status
+    failure = "" if result.status == "ok" else result.error.text() if result.error else result.status
     return FailureCase(
         question=item.task,
-        answer=result.answer if result.status == "ok" else f"({failure})",
+        answer=f"({failure})" if failure else result.answer,
         gold="(a program that passes the hidden tests)" if item.kind == "code" else str(item.gold),
+        failure=failure,
     )

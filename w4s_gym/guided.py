@@ -86,7 +86,7 @@ def opening_text(state: DesignState) -> str:
     aim = f"Taken off a workflow's share of right answers: {card.price}.\n" if card.price else ""
     return (
         f"{aim}The current workflow gets {_share(card, state)} (best so far: {state.best_value:.0%}):\n"
-        f"{fenced(code)}\n\n" + (f"Others got: {others}.\n\n" if others else "") + f"{_failures(state.cases)}{_REQUEST}"
+        f"{fenced(code)}\n\n" + (f"Others got: {others}.\n\n" if others else "") + f"{_failures(state)}{_REQUEST}"
     )
 
 
@@ -97,7 +97,7 @@ def feedback_text(state: DesignState, attempt: Attempt, before: float, notes: Se
     reached = _share(state.card, attempt)
     result = f"That workflow got {reached} (before: {before:.0%}; best so far: {state.best_value:.0%})."
     result = "\n".join([result, *(f"Note: {note}." for note in notes)])
-    return f"{result}\n\n{_failures(state.cases)}{_REQUEST}"
+    return f"{result}\n\n{_failures(state)}{_REQUEST}"
 
 
 def _share(card: TaskCard, measured: Attempt | DesignState) -> str:
@@ -114,24 +114,26 @@ def repair_text(error: ErrorReport) -> str:
     )
 
 
-def _failures(cases: tuple[FailureCase, ...]) -> str:
+def _failures(state: DesignState) -> str:
     """Failures as evidence about the method: of which kind they are.
 
     Neither questions nor answers: small models write both into their code.
     """
-    if not cases:
+    if not state.cases:
         return ""
-    kinds = Counter(_kind(case) for case in cases)
+    kinds = Counter(_kind(case, state.card) for case in state.cases)
     listed = "; ".join(f"{count} x {kind}" for kind, count in kinds.most_common())
-    return f"Of {len(cases)} failures that were looked at: {listed}.\n\n"
+    return f"Of {len(state.cases)} failures that were looked at: {listed}.\n\n"
 
 
-def _kind(case: FailureCase) -> str:
+def _kind(case: FailureCase, card: TaskCard) -> str:
+    if case.failure:
+        return one_line(case.failure, _ERROR_CHARS)
     answer = case.answer.strip()
     if not answer:
         return "no answer"
-    if answer[0] == "(" != case.gold[:1]:  # how the workflow failed
-        return one_line(answer.strip("()"), _ERROR_CHARS)
+    if card.is_code:
+        return "a solution that fails its hidden tests"
     if len(answer) > _LONG * max(len(case.gold), _SHORT):
         return "a long text instead of a short answer"
     return "another answer"

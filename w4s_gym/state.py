@@ -72,8 +72,10 @@ class FailureCase:
 
     question: str
     answer: str
-    """What the workflow answered, or how it failed."""
+    """What the workflow answered, or how it failed, in brackets."""
     gold: str
+    failure: str = ""
+    """How it failed instead of answering."""
 
 
 @dataclass(frozen=True)
