@@ -32,6 +32,7 @@ def test_a_case_tells_answer_and_gold_but_never_a_program_that_solves_it():
     first, second = failure_cases(get_benchmark("Toy"), ITEMS, failed_results(RESULTS))
     assert (first.question, first.answer, first.gold) == ("What is 1 + 1?", "3", "2")
     assert second.answer == "(NameError: name 'g' is not defined)"
+    assert (first.failure, second.failure) == ("", second.answer.strip("()"))
     assert "return 1" not in second.gold and "assert" not in second.gold
 
 
