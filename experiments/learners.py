@@ -29,7 +29,7 @@ from w4s_gym.study.formats import interval, percent_interval, plain, points
 from w4s_gym.study.front import Front
 from w4s_gym.study.report import write_study
 from w4s_gym.study.results import Results
-from w4s_gym.study.stats import Estimate, HierarchicalBootstrap, estimate, run_means
+from w4s_gym.study.stats import Estimate, HierarchicalBootstrap, mean_of
 from w4s_gym.study.table import Table
 from w4s_gym.study.training import updates
 
@@ -190,16 +190,14 @@ def mean_lead(results: Sequence[Results], algo: str, scores: Callable[[Results, 
         algo: the other learner.
         scores: those of the designs or of the searches.
     """
-    value, replicates = [], []
-    for number, result in enumerate(results):
-        boot = HierarchicalBootstrap(result.items, seed=number)
-        ours, theirs = scores(result, LEADS), scores(result, algo)
-        value.append(float(run_means(ours).mean() - run_means(theirs).mean()))
-        means = [
-            boot.runs(part, result.stream(name)).mean(axis=(1, 2)) for part, name in ((ours, LEADS), (theirs, algo))
+    return mean_of(
+        [
+            HierarchicalBootstrap(result.items, seed=number).differences(
+                scores(result, LEADS), result.stream(LEADS), scores(result, algo), result.stream(algo)
+            )
+            for number, result in enumerate(results)
         ]
-        replicates.append(means[0] - means[1])
-    return estimate(float(np.mean(value)), np.mean(replicates, axis=0))
+    )
 
 
 LEARNERS_STUDY = Study("learners", learner_cells, write_report, announce=True)

@@ -35,6 +35,23 @@ class Estimate:
         return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
 
+@dataclass(frozen=True)
+class Resampled:
+    """A point estimate with its bootstrap replicates."""
+
+    value: float
+    replicates: np.ndarray
+
+    def estimate(self) -> Estimate:
+        """Return it with the 95% interval of the replicates."""
+        return estimate(self.value, self.replicates)
+
+
+def mean_of(parts: Sequence[Resampled]) -> Estimate:
+    """Mean of what was resampled apart, for instance of differences on several benchmarks; each counts alike."""
+    return estimate(float(np.mean([p.value for p in parts])), np.mean([p.replicates for p in parts], axis=0))
+
+
 def run_means(scores: np.ndarray) -> np.ndarray:
     """Mean over items of each run: shape (seeds, episodes)."""
     return np.nanmean(scores, axis=2)
@@ -99,8 +116,12 @@ class HierarchicalBootstrap:
 
     def difference(self, a: np.ndarray, stream_a: int, b: np.ndarray, stream_b: int) -> Estimate:
         """Mean of `a` minus mean of `b`, paired over items."""
+        return self.differences(a, stream_a, b, stream_b).estimate()
+
+    def differences(self, a: np.ndarray, stream_a: int, b: np.ndarray, stream_b: int) -> Resampled:
+        """Return the same with its replicates."""
         value = float(run_means(a).mean() - run_means(b).mean())
-        return estimate(value, self.runs(a, stream_a).mean(axis=(1, 2)) - self.runs(b, stream_b).mean(axis=(1, 2)))
+        return Resampled(value, self.runs(a, stream_a).mean(axis=(1, 2)) - self.runs(b, stream_b).mean(axis=(1, 2)))
 
     def probability_of_improvement(self, a: np.ndarray, stream_a: int, b: np.ndarray, stream_b: int) -> Estimate:
         """P(a run of `a` scores higher than a run of `b`), ties counted half."""

@@ -138,3 +138,17 @@ def test_cost_per_point():
     assert s.cost_per_point(500.0, 0.60, 0.50) == pytest.approx(50.0)
     assert s.cost_per_point(500.0, 0.50, 0.50) is None
     assert s.cost_per_point(None, 0.60, 0.50) is None
+
+
+def test_a_mean_of_benchmarks_counts_each_alike_and_narrows_with_their_number():
+    rng = np.random.default_rng(7)
+
+    def gap(seed, lead):
+        a, b = rng.random((4, 2, 50)) < 0.5 + lead, rng.random((4, 2, 50)) < 0.5
+        return s.HierarchicalBootstrap(50, seed).differences(a.astype(float), 0, b.astype(float), 1)
+
+    one, other = gap(0, 0.3), gap(1, -0.1)
+    assert s.mean_of([one]) == one.estimate()
+    assert s.mean_of([one, other]).value == pytest.approx((one.value + other.value) / 2)
+    many = s.mean_of([gap(seed, 0.3) for seed in range(8)])
+    assert many.high - many.low < 0.6 * (one.estimate().high - one.estimate().low)
