@@ -33,7 +33,7 @@ PRIORS: tuple[Prior, ...] = (
     Prior("code", 0.0, 1.5),
     Prior("expression", 0.0, 1.5),
     Prior("json", 0.0, 1.5),
-    Prior("brief", 0.0, 1.5),
+    Prior("brief", 1.0, 0.5, 0.0, 1.0),
     Prior("noise", 0.5, 0.25, 0.05, 1.5),
     Prior("recognise", 0.3, 0.5),
     Prior("discuss", 0.0, 0.4),

@@ -61,7 +61,8 @@ class Domain:
     prose: float = 0.3
     """... in a plain-text reply."""
     brief: float = 0.0
-    """Loss of `prose` where the reply shall hold the answer alone: small models answer at once then."""
+    """How far a plain-text reply that shall hold the answer alone answers at once: 0 it has the ability `prose` all the
+    same, 1 it has `direct`. Small models do as they are told."""
     steps: float = 0.3
     """... when a reasoning slot stands before the answer."""
     code: float = 1.0

@@ -82,7 +82,9 @@ def attempt(model: ItemModel, reading: Reading, mode: Mode, temperature: float, 
         "expression": domain.expression,
     }[mode]
     ability += _context_gain(model, reading, "principle") - heat_loss(temperature)
-    ability -= domain.json * bool(reading.keys) + domain.brief * reading.terse
+    ability -= domain.json * bool(reading.keys)
+    if reading.terse:
+        ability -= domain.brief * (domain.prose - domain.direct)
     ability += domain.persona * ("expert" in reading.artefacts)
     ability += domain.shots * (reading.shots > 0)
     ability += repaired
