@@ -1,4 +1,4 @@
-"""A trained policy that llama.cpp samples from, on this machine: ten times faster than transformers on a CPU."""
+"""A trained policy that llama.cpp samples from, on this machine: several times faster than transformers on a CPU."""
 
 from __future__ import annotations
 

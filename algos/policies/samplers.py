@@ -56,7 +56,7 @@ def _suits_llama_cpp(source: str, config: HFConfig) -> bool:
     missing = [name for name in ("xllamacpp", "openai", "aiohttp") if importlib.util.find_spec(name) is None]
     if missing:
         warnings.warn(
-            f"hf:{source} is sampled by transformers, about ten times slower than by llama.cpp, which needs "
+            f"hf:{source} is sampled by transformers, several times slower than by llama.cpp, which needs "
             f"{', '.join(missing)}: pip install 'w4s-gym[local]'",
             stacklevel=2,
         )
