@@ -95,8 +95,9 @@ def test_a_profile_comes_back_out_of_a_recorded_run(tmp_path):
         recorded = read_run(tmp_path / "journal.jsonl")
         fitted, held_out = halves(items)
         simulation = Simulation(benchmark, blank_profile("copy", "copy"), sandbox)
-        fit = fit_run(simulation.measure, recorded, fitted, Domain())
-        found = simulation.measure(fit.domain, recorded, held_out, 2)
+        more = list(benchmark.load(style="story", size=120))
+        fit = fit_run(simulation.measure, recorded, fitted, Domain(), simulated=more)
+        found = simulation.measure(fit.domain, recorded, more)
     comparison = Comparison(accuracies(recorded, held_out), found)
     assert comparison.error < 0.2
     assert found[0] < min(found[1:]) - 0.2, "the plain call is the worst by far"

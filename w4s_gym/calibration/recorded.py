@@ -30,8 +30,8 @@ PRIORS: tuple[Prior, ...] = (
     Prior("steps", 0.0, 1.5),
     Prior("prose", 0.0, 1.0, above="steps"),
     Prior("direct", -0.3, 1.0, above="steps"),
-    Prior("code", 0.0, 1.5),
-    Prior("expression", 0.0, 1.5),
+    Prior("expression", 0.0, 1.0, above="steps"),
+    Prior("code", 0.0, 1.0, above="expression"),
     Prior("json", 0.0, 1.5),
     Prior("brief", 1.0, 0.5, 0.0, 1.0),
     Prior("noise", 0.5, 0.25, 0.05, 1.5),
@@ -43,7 +43,7 @@ PRIORS: tuple[Prior, ...] = (
     Prior("restate", 0.0, 0.4),
     Prior("shots", 0.0, 0.5),
 )
-"""Wider than for the published figures: nothing is known of the executor beforehand."""
+"""Wider than for the published figures: nothing is known of the executor beforehand but that abilities go together."""
 
 _REACH = 0.8
 
@@ -176,15 +176,31 @@ Simulate = Callable[[Domain, Sequence[Recorded], Sequence[Item]], NDArray[np.flo
 
 
 def fit_run(
-    simulate: Simulate, workflows: Sequence[Recorded], items: Sequence[Item], start: Domain, rounds: int = 4
+    simulate: Simulate,
+    workflows: Sequence[Recorded],
+    items: Sequence[Item],
+    start: Domain,
+    rounds: int = 4,
+    simulated: Sequence[Item] = (),
 ) -> Fit:
-    """Fit a domain to the recorded accuracies of workflows on items."""
-    sizes: dict[Size, int] = {"probe": len(items), "slope": len(items), "full": len(items)}
+    """Fit a domain to the recorded accuracies of workflows on items.
+
+    Args:
+        simulate: simulates accuracies.
+        workflows: what was recorded.
+        items: the recorded items that the fit may see.
+        start: the domain; fields without a prior stay as they are.
+        rounds: number of steps.
+        simulated: items to simulate on, by default the same ones. How hard an item is for the simulator is drawn, not
+            known of the real one, so more items say more exactly what a domain means.
+    """
+    simulated = simulated or items
+    sizes: dict[Size, int] = {"probe": len(items), "slope": len(simulated), "full": len(simulated)}
     real = accuracies(workflows, items)
 
     def measure(domain: Domain, rows: Sequence[int], size: Size) -> NDArray[np.float64]:
         chosen = [workflows[row] for row in rows]
-        return simulate(domain, chosen, items[: sizes[size]])
+        return simulate(domain, chosen, simulated[: sizes[size]])
 
     # Standard error of an accuracy of one half, but never so small that one cell rules the fit.
     error = max(0.02, float(np.sqrt(np.mean(real * (1 - real)) / len(items))))
