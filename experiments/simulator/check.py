@@ -6,6 +6,8 @@ r"""Does the simulator predict a real model? Workflows are recorded on one, then
    round, so that every workflow is predicted by a profile that has not seen it.
 
     python experiments/simulator/check.py
+    python experiments/simulator/check.py --benchmark GSM8K --options "{}" --room 4 \
+        --folder experiments/simulator/recordings/qwen2.5-coder-1.5b      # recorded already: nothing is asked
     python experiments/simulator/check.py --executor local:qwen2.5-coder-1.5b --benchmark GSM8K --options "{}" \
         --room 4 --executor-config '{"engine": "openvino", "parallel": 32, "threads": 2, "context": 1536}' \
         --folder runs/check_qwen --ship w4s_gym/executors/profiles/qwen2.5-coder-1.5b.json

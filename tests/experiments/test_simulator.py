@@ -37,12 +37,13 @@ def test_the_shipped_profile_of_a_recorded_model_answers_as_the_model_did():
     names = {source: name for name, source in recorded_workflows(4).items()}
     real = {names[workflow.source]: np.mean(list(workflow.scores.values())) for workflow in recorded}
     assert set(real) == set(names.values()) and {len(workflow.scores) for workflow in recorded} == {40}
-    items = [
-        Item(
-            f"w/{n}", f"A shop sells {n} crates with {n + 3} bottles each. How many bottles are that?", str(n * (n + 3))
-        )
-        for n in range(2, 202)
-    ]
+    text = (
+        "A shop (number {0}) sells {0} crates with {1} bottles each on every Monday. On the other days of the week it "
+    )
+    text += (
+        "is closed, and whoever comes then goes away without a bottle. How many bottles does it sell in a whole week?"
+    )
+    items = [Item(f"w/{n}", text.format(n, n + 3), str(n * (n + 3))) for n in range(2, 302)]
     runner, executor = InProcess(get_benchmark("GSM8K"), items), SimulatedExecutor("sim:qwen2.5-coder-1.5b")
     found = {name: np.mean(runner.scores(executor, source)) for source, name in names.items()}
     assert np.mean([abs(found[name] - real[name]) for name in names.values()]) < 0.05
