@@ -9,7 +9,7 @@ import pytest
 from w4s_gym.calibration.recorded import profile_to_dict
 from w4s_gym.errors import ConfigError, UnknownExecutor
 from w4s_gym.executors import make_executor
-from w4s_gym.executors.simulation.profile import PROFILE_FOLDER, load_profile, profile_from_dict
+from w4s_gym.executors.simulation.profile import PROFILE_FOLDER, Domain, load_profile, profile_from_dict
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in PROFILE_FOLDER.glob("*.json")))
@@ -29,6 +29,8 @@ def test_a_profile_of_ones_own(tmp_path):
     path.write_text(json.dumps({"name": "mine", "seed": "1", "domains": {"number": {"steps": 3.0}}}))
     profile = load_profile(str(path))
     assert profile.domain_of("Anything", "number").steps == 3.0
+    with pytest.warns(UserWarning, match="made for number.*HumanEval items"):
+        assert profile.domain_of("HumanEval", "code") == Domain()
     path.write_text("{")
     with pytest.raises(ConfigError, match=r"mine\.json"):
         load_profile(str(path))

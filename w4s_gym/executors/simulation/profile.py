@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
@@ -125,8 +126,18 @@ class Profile:
     """By benchmark, and by kind of answer for all other benchmarks."""
 
     def domain_of(self, benchmark: str, kind: AnswerKind) -> Domain:
-        """Return the domain of a benchmark's items, by the benchmark's name, else by their kind of answer."""
-        return self.domains.get(benchmark) or self.domains.get(kind) or Domain()
+        """Return the domain of a benchmark's items, by the benchmark's name, else by their kind of answer.
+
+        A profile that has other domains only is used with a warning.
+        """
+        found = self.domains.get(benchmark) or self.domains.get(kind)
+        if found is None and self.domains:
+            warnings.warn(
+                f"sim:{self.name} was made for {', '.join(self.domains)}; what it answers to {benchmark or kind} items "
+                "comes from the simulator's defaults, which are no model's",
+                stacklevel=2,
+            )
+        return found or Domain()
 
 
 def load_profile(name_or_path: str) -> Profile:
