@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from w4s_gym.algos import checkpoint
 from w4s_gym.algos.base import Algorithm, Batch
-from w4s_gym.algos.policies.base import Policy, Sample, write_candidates
+from w4s_gym.algos.policies.base import Policy, write_candidates
 from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.algos.trajectory import Row
 from w4s_gym.drawn_requests import without_requests
@@ -97,7 +97,6 @@ class BestOfM(Algorithm):
                 seed=episode_seed,
                 run=self.run,
                 episode=number,
-                propose=self.propose,
             )
             before = self.progress
             if not before.best_workflow or batch.best_value > before.best_accuracy - before.best_cost:
@@ -116,10 +115,6 @@ class BestOfM(Algorithm):
             {key: sum(b.metrics[key] for b in batches) / len(batches) for key in batches[0].metrics},
             self.progress.best_cost,
         )
-
-    def propose(self, chats: Sequence[Sequence[Message]], seed: int) -> list[Sample]:
-        """Write the first attempts of a state, one text for each candidate's conversation."""
-        return write_candidates(self.policy, [chats], seed)[0]
 
     def save(self, folder: Path) -> None:
         """Write everything that `load` needs, as one: a process that is killed meanwhile leaves the state before."""
@@ -161,10 +156,6 @@ class Untrained(BestOfM):
         return {}
 
 
-Propose = Callable[[Sequence[Sequence[Message]], int], list[Sample]]
-"""Writes the first attempts of a state: one text for each candidate's conversation, fixed by a seed."""
-
-
 def roll_out(
     env: WorkflowDesignEnv,
     policy: Policy,
@@ -173,7 +164,6 @@ def roll_out(
     seed: int,
     run: str,
     episode: int,
-    propose: Propose | None = None,
 ) -> Batch:
     """Play one episode, with `m` candidates a turn.
 
@@ -188,7 +178,6 @@ def roll_out(
         seed: fixes the episode and all samples.
         run: `<algorithm>/<seed>`, kept in the rows.
         episode: number of the episode, kept in the rows.
-        propose: writes the first attempts in place of the policy.
 
     Returns:
         The rows; the best workflow of this episode; `reward` and `accuracy` (means over candidates; a skipped one
@@ -203,7 +192,7 @@ def roll_out(
     over = False
     while not over:
         turn = env.state.turn
-        writer = _Writer(policy, propose, derive_seed("rollout", seed, turn))
+        writer = _Writer(policy, derive_seed("rollout", seed, turn))
         actions = writer.propose(env.candidate_messages(m))
         candidates, chosen, (_, _, terminated, truncated, _) = env.step_best_of(actions, writer.repair)
         over = terminated or truncated
@@ -216,34 +205,26 @@ def roll_out(
 class _Writer:
     """Asks the policy for texts and remembers which of them hit the token limit."""
 
-    def __init__(self, policy: Policy, propose: Propose | None, seed: int) -> None:
+    def __init__(self, policy: Policy, seed: int) -> None:
         self._policy = policy
-        self._propose = propose
         self._seed = seed
         self._calls = 0
         self.truncated: set[str] = set()
 
     def propose(self, chats: Sequence[Sequence[Message]]) -> list[str]:
         """Return one text for each candidate's conversation."""
-        if self._propose is None:
-            return self._write([chats])
-        return self._noted(self._propose(chats, self._next_seed()))
+        return self._write([chats])
 
     def repair(self, conversations: list[list[Message]]) -> list[str]:
         """Return one text for each conversation that ends with a repair request."""
         return self._write([[conversation] for conversation in conversations])
 
     def _write(self, states: Sequence[Sequence[Sequence[Message]]]) -> list[str]:
-        groups = write_candidates(self._policy, states, self._next_seed())
-        return self._noted([sample for group in groups for sample in group])
-
-    def _noted(self, samples: Sequence[Sample]) -> list[str]:
+        groups = write_candidates(self._policy, states, derive_seed(self._seed, self._calls))
+        self._calls += 1
+        samples = [sample for group in groups for sample in group]
         self.truncated |= {s.text for s in samples if s.truncated}
         return [s.text for s in samples]
-
-    def _next_seed(self) -> int:
-        self._calls += 1
-        return derive_seed(self._seed, self._calls - 1)
 
 
 def _rows(

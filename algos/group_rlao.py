@@ -1,9 +1,8 @@
 """Group RLAO: RLAO (`rlao.py`) with one setting for every kind of reward.
 
 RLAO weighs by exp(r / tau), so one tau is several algorithms: with tiers it is SFT; with relative rewards it imitates
-nearly every text, or, where the seed workflows are poor, a handful. Three of its four steps differ here:
+nearly every text, or, where the seed workflows are poor, a handful. Two of its four steps differ here:
 
-1. collect: `explorers` of the m candidates of a state are written by the meta-agent as it was before training.
 2. weigh: a text's advantage is its reward less the mean of its group, the first attempts of the same turn in all
    episodes so far; groups that all earned the same are left out. A program is worth A, the mean advantage of the texts
    that hold it, and
@@ -23,28 +22,23 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
-
-import torch
 
 from w4s_gym.action import parse_action
 from w4s_gym.algos import rlao
 from w4s_gym.algos.mechanism import effective_rows
-from w4s_gym.algos.policies.base import Policy, Sample, trainable
+from w4s_gym.algos.policies.base import Policy, trainable
 from w4s_gym.algos.rlao import RLAO, RegressionConfig
-from w4s_gym.algos.seeding import derive_seed
 from w4s_gym.algos.trajectory import Row
 from w4s_gym.errors import ConfigError
-from w4s_gym.messages import Message
 from w4s_gym.normal_form import normal_form
 
 
 @dataclass(frozen=True)
 class GroupRLAOConfig(RegressionConfig):
-    """Everything that group RLAO takes: RLAO's knobs with `share` and `explorers` in place of tau.
+    """Everything that group RLAO takes: RLAO's knobs with `share` in place of tau.
 
     >>> GroupRLAOConfig(share=0.0)
     Traceback (most recent call last):
@@ -54,28 +48,16 @@ class GroupRLAOConfig(RegressionConfig):
     share: float = 0.15
     """Effective share of the programs known so far that an update imitates (ours): a temperature that means the same
     under every reward. Small is the best program alone, near 1 all alike."""
-    explorers: int | None = None
-    """Candidates of a state that the meta-agent writes as it was before training (ours); None: half of them. The design
-    budget wants few good proposals, the search different ones, and who has learned repeats itself."""
 
     def __post_init__(self) -> None:
         """Reject numbers that cannot be used."""
         super().__post_init__()
         if not 0 < self.share < 1:
             raise ConfigError(f"expected share above 0 and below 1; got {self.share}")
-        if not 0 <= self.exploring < self.candidates:
-            raise ConfigError(
-                f"expected at least 0 explorers and fewer than the {self.candidates} candidates; got {self.explorers}"
-            )
-
-    @property
-    def exploring(self) -> int:
-        """The number of explorers."""
-        return self.candidates // 2 if self.explorers is None else self.explorers
 
 
 TINY = GroupRLAOConfig(**{f.name: getattr(rlao.TINY, f.name) for f in fields(RegressionConfig)})
-"""Settings of the tiny meta-agent: RLAO's, so that the two differ by weights and explorers only."""
+"""Settings of the tiny meta-agent: RLAO's, so that the two differ by weights only."""
 
 
 class GroupRLAO(RLAO):
@@ -84,41 +66,10 @@ class GroupRLAO(RLAO):
     name = "group_rlao"
     config: GroupRLAOConfig
 
-    def __init__(self, policy: Policy, config: GroupRLAOConfig | None = None, run: str = "") -> None:
-        """Prepare to train `policy`, and keep a copy of its weights for the explorers (see `RLAO`)."""
-        super().__init__(policy, config, run)
-        self._parameters = [p for p in self._trained.model.parameters() if p.requires_grad]
-        self._first = [p.detach().clone() for p in self._parameters] if self.config.exploring else []
-
     @classmethod
     def settings(cls, policy: Policy) -> GroupRLAOConfig:
         """Return the settings that suit a policy."""
         return TINY if trainable(policy, cls.name).tiny else GroupRLAOConfig()
-
-    # 1. collect
-    def propose(self, chats: Sequence[Sequence[Message]], seed: int) -> list[Sample]:
-        """Write the first attempts of a state, the last `explorers` of them with the first weights."""
-        explorers = self.config.exploring if self.progress.updates else 0
-        own = super().propose(chats[: len(chats) - explorers], seed)
-        if not explorers:
-            return own
-        with self._untrained():
-            return [*own, *super().propose(chats[len(chats) - explorers :], derive_seed("explorers", seed))]
-
-    @contextmanager
-    def _untrained(self) -> Iterator[None]:
-        """Give the meta-agent its first weights for a while."""
-        now = [p.detach().clone() for p in self._parameters]
-        self._give(self._first)
-        try:
-            yield
-        finally:
-            self._give(now)
-
-    def _give(self, values: Sequence[torch.Tensor]) -> None:
-        with torch.no_grad():
-            for parameter, value in zip(self._parameters, values, strict=True):
-                parameter.copy_(value)
 
     # 2. weigh
     def weights(self, rows: Sequence[Row]) -> list[float | None]:
@@ -145,7 +96,7 @@ class GroupRLAO(RLAO):
         """Whatever has a weight teaches."""
         return True
 
-    # 4. update: inherited from RLAO.
+    # 1. collect and 4. update: inherited from RLAO.
 
 
 def group_advantages(rows: Sequence[Row]) -> list[float | None]:

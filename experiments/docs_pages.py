@@ -39,7 +39,7 @@ EQUATIONS = {
     "rlao": "w_i = exp(r_i / tau)\nloss = 1/N sum_i w_i / mean(w) * -1/|a_i| sum_t log pi(a_i,t | s_i, a_i,<t)",
     "group_rlao": "A = mean over the texts that hold a program of r_i - mean(first attempts of its turn)\n"
     "w = exp(A / tau) / number of these texts,  tau such that (sum exp)^2 / (sum exp^2) / programs = share\n"
-    "loss as that of rlao; `explorers` of the m candidates are written with the first weights",
+    "loss as that of rlao",
     "grpo": "A_i = (r_i - mean(r_1..m)) / std(r_1..m), over the m candidates of a state\n"
     "loss = -1/N sum_i 1/|a_i| sum_t min(rho A_i, clip(rho, 1 - eps, 1 + eps) A_i),  rho = pi / pi_old",
     "adas": "archive <- archive + {design}: every design that ran stays, and the next is written from all of them",

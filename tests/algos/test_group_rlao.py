@@ -1,8 +1,7 @@
-"""RLAO with weights from a text's group: what weighs how much, and who writes the candidates."""
+"""RLAO with weights from a text's group: what weighs how much."""
 
 from dataclasses import replace
 
-import gymnasium as gym
 import pytest
 import torch
 from hypothesis import given
@@ -142,68 +141,7 @@ def test_nothing_is_learned_without_spread_or_measurements(policy):
     assert torch.equal(weights(policy), start)
 
 
-class Recorder:
-    """Stands for the meta-agent's sampling: notes how many texts were asked for, and with which weights."""
-
-    def __init__(self, agent):
-        self.agent, self.asked, self.sample_now = agent, [], agent.sample
-        agent.sample = self.sample
-
-    def sample(self, conversations, m, seed):
-        self.asked.append((len(conversations) * m, weights(self.agent)))
-        return self.sample_now(conversations, m, seed)
-
-
-@pytest.mark.parametrize("alike", [True, False], ids=["one conversation", "requests"])
-def test_explorers_write_with_the_first_weights(policy, alike):
-    chats = [({"role": "user", "content": "improve" if alike else f"improve {i}"},) for i in range(3)]
-    first, agent, recorder = weights(policy), make(policy), Recorder(policy)
-    assert len(agent.propose(chats, 0)) == 3 and [count for count, _ in recorder.asked] == [3], (
-        "nothing was learned yet"
-    )
-    recorder.asked.clear()
-    agent.update(Batch(group(1.0, 0.0, 0.0), "", 0.0))
-    learned = weights(policy)
-    assert not torch.equal(learned, first)
-    assert len(agent.propose(chats, 1)) == 3
-    assert [count for count, _ in recorder.asked] == [2, 1]
-    assert torch.equal(recorder.asked[0][1], learned) and torch.equal(recorder.asked[1][1], first)
-    assert torch.equal(weights(policy), learned), "they are given back"
-
-
-def test_the_weights_are_given_back_when_sampling_fails(policy):
-    agent = make(policy)
-    agent.update(Batch(group(1.0, 0.0, 0.0), "", 0.0))
-    learned = weights(policy)
-    calls = []
-
-    def fail(conversations, m, seed):
-        calls.append(m)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return [[None] * m]
-
-    policy.sample = fail
-    with pytest.raises(KeyboardInterrupt):
-        agent.propose([CONTEXT] * 3, 0)
-    assert torch.equal(weights(policy), learned)
-
-
-def test_an_episode_is_played_with_explorers(policy):
-    env = gym.make(
-        "W4S-GSMSymbolic-v0", max_turns=1, validation_size=3, test_size=2, prompt_style="compact",
-        max_repairs=0, disable_env_checker=True,
-    ).unwrapped  # fmt: skip
-    agent, recorder = make(policy, explorers=2), Recorder(policy)
-    agent.update(Batch(group(1.0, 0.0, 0.0), "", 0.0))
-    try:
-        batch = agent.collect(env, 3)
-    finally:
-        env.close()
-    assert [count for count, _ in recorder.asked] == [1, 2] and len(batch.rows) == 3
-
-
-def test_a_resumed_run_ends_with_the_same_weights_and_explores_with_the_first_ones(random_llm, tmp_path):
+def test_a_resumed_run_ends_with_the_same_weights(random_llm, tmp_path):
     def fresh():
         agent = HFPolicy(random_llm, config=HFConfig(temperature=1.0, max_new_tokens=8))
         return agent, make(agent, replay=2, rows_per_step=2)
@@ -219,11 +157,11 @@ def test_a_resumed_run_ends_with_the_same_weights_and_explores_with_the_first_on
     assert torch.equal(weights(agent), weights(other))
 
 
-def test_it_differs_from_rlao_by_its_weights_and_explorers_only(policy):
+def test_it_differs_from_rlao_by_its_weights_only(policy):
     assert GroupRLAO.settings(policy) == GroupRLAOConfig()
     policy.tiny = True
     ours, theirs = vars(GroupRLAO.settings(policy)), vars(RLAO.settings(policy))
-    assert {name for name in ours if name not in theirs} == {"share", "explorers"}
+    assert {name for name in ours if name not in theirs} == {"share"}
     assert {name: ours[name] for name in theirs if name != "tau"} == {n: v for n, v in theirs.items() if n != "tau"}
     assert group_rlao.TINY.epochs == rlao.TINY.epochs
 
@@ -232,13 +170,5 @@ def test_settings_that_cannot_be_used_are_refused(policy):
     for share in (0.0, 1.0, -1.0):
         with pytest.raises(ConfigError, match="share above 0 and below 1"):
             make(policy, share=share)
-    for explorers in (-1, 3):
-        with pytest.raises(ConfigError, match="fewer than the 3 candidates"):
-            make(policy, explorers=explorers)
     with pytest.raises(ConfigError, match="group_rlao: unknown 'tau'"):
         make(policy, tau=0.1)
-
-
-@pytest.mark.parametrize(("candidates", "exploring"), [(1, 0), (2, 1), (5, 2), (8, 4)])
-def test_half_of_the_candidates_explore(candidates, exploring):
-    assert GroupRLAOConfig(candidates=candidates).exploring == exploring
