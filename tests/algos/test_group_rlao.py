@@ -151,7 +151,6 @@ def test_a_resumed_run_ends_with_the_same_weights(random_llm, tmp_path):
     algorithm.save(tmp_path)
     other, resumed = fresh()
     resumed.load(tmp_path)
-    assert [s.text for s in resumed.propose([CONTEXT] * 3, 1)] == [s.text for s in algorithm.propose([CONTEXT] * 3, 1)]
     for learner in (algorithm, resumed):
         learner.update(Batch(group(0.0, 1.0, 0.5, episode=1), "", 0.0))
     assert torch.equal(weights(agent), weights(other))
