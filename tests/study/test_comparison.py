@@ -10,11 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from random import Random
 
-import gymnasium as gym
 import pytest
 
 from w4s_gym.command_line import parse
-from w4s_gym.config_file import read_config
 from w4s_gym.errors import ConfigError
 from w4s_gym.feedback import Memorising
 from w4s_gym.journal import RunFolder
@@ -142,17 +140,6 @@ def test_what_trains_runs_first_of_each_seed():
     assert [(cell.seed, cell.algo) for cell in cells] == [
         (seed, algo) for seed in (0, 1) for algo in ("sft", "rlao", "untrained", "seed")
     ]
-
-
-def test_the_set_up_of_one_update_is_valid():
-    config = read_config(CompareConfig, ROOT / "experiments" / "configs" / "one-update.yaml")
-    for cell in comparison_cells(config):
-        cell.check()
-    env = gym.make(config.env, **config.environment_options())
-    _, info = env.reset(seed=0)
-    env.close()
-    assert [a["name"] for a in info["state"]["history"]] == ["seed CoT"], "one poor seed workflow"
-    assert env.unwrapped.reward_rule.kind == "relative" and config.design_turns == config.design_candidates == 1
 
 
 def test_an_interrupted_run_resumes_to_the_same_table(finished, tmp_path, monkeypatch):
