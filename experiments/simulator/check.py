@@ -6,8 +6,8 @@ r"""Does the simulator predict a real model? Workflows are recorded on one, then
    round, so that every workflow is predicted by a profile that has not seen it.
 
     python experiments/simulator/check.py
-    python experiments/simulator/check.py --benchmark GSM8K --options "{}" --room 4 \
-        --folder experiments/simulator/recordings/qwen2.5-coder-1.5b      # recorded already: nothing is asked
+    python experiments/simulator/check.py --executor local:qwen2.5-coder-1.5b --benchmark GSM8K --options "{}" \
+        --room 4 --folder experiments/simulator/recordings/qwen2.5-coder-1.5b      # recorded already: nothing is asked
     python experiments/simulator/check.py --executor local:qwen2.5-coder-1.5b --benchmark GSM8K --options "{}" \
         --room 4 --executor-config '{"engine": "openvino", "parallel": 32, "threads": 2, "context": 1536}' \
         --folder runs/check_qwen --ship w4s_gym/executors/profiles/qwen2.5-coder-1.5b.json
@@ -140,7 +140,8 @@ def in_process(
 def predict(args: Args, sandbox: Sandbox) -> None:
     """Fit on each half of the workflows, predict the other half, and print both."""
     benchmark, names = get_benchmark(args.benchmark), args.named()
-    items, simulated_on = args.load(args.items), args.load(max(args.items, _SIMULATED))
+    simulated_on = args.load(max(args.items, _SIMULATED))
+    items = simulated_on[: args.items]
     recorded = [w for w in read_run(args.folder / "journal.jsonl") if w.source in names]
     recorded.sort(key=lambda w: hashlib.blake2b(names[w.source].encode()).digest())
     parts = (recorded[::2], recorded[1::2])

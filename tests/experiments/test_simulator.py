@@ -39,8 +39,6 @@ def test_the_shipped_profile_of_a_recorded_model_answers_as_the_model_did():
     assert set(real) == set(names.values()) and {len(workflow.scores) for workflow in recorded} == {40}
     text = (
         "A shop (number {0}) sells {0} crates with {1} bottles each on every Monday. On the other days of the week it "
-    )
-    text += (
         "is closed, and whoever comes then goes away without a bottle. How many bottles does it sell in a whole week?"
     )
     items = [Item(f"w/{n}", text.format(n, n + 3), str(n * (n + 3))) for n in range(2, 302)]

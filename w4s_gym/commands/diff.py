@@ -13,6 +13,7 @@ from w4s_gym.commands.finished import read_comparison
 from w4s_gym.errors import ConfigError
 from w4s_gym.options import refuse_unknown
 from w4s_gym.study.board import console
+from w4s_gym.study.formats import percent_interval, points
 from w4s_gym.study.results import Results
 from w4s_gym.study.stats import HierarchicalBootstrap
 from w4s_gym.study.table import Table
@@ -83,14 +84,13 @@ def diff_tables(first: Results, second: Results, pairs: Sequence[tuple[str, str]
         a, b = _scores(first, one)[:, :, columns[0]], _scores(second, other)[:, :, columns[1]]
         streams = 2 * first.stream(one), 2 * second.stream(other) + 1
         label = first.label(one) if one == other else f"{first.label(one)}, {second.label(other)}"
-        gap = boot.difference(b, streams[1], a, streams[0])
         means = np.nanmean(a, axis=(0, 1)), np.nanmean(b, axis=(0, 1))
         change = means[1] - means[0]
         table.add(
             label,
-            boot.mean(a, streams[0]).percent(),
-            boot.mean(b, streams[1]).percent(),
-            f"{100 * gap.value:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]",
+            percent_interval(boot.mean(a, streams[0])),
+            percent_interval(boot.mean(b, streams[1])),
+            points(boot.difference(b, streams[1], a, streams[0])),
             str(int((change > 0).sum())),
             str(int((change < 0).sum())),
         )
