@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 
-import w4s_gym  # noqa: F401
+from w4s_gym.benchmark import _REGISTRY as _BENCHMARKS
 from w4s_gym.benchmark import Benchmark, Item, SeedWorkflow, never_blocks, pure_grader, register_benchmark
 from w4s_gym.env import WorkflowDesignEnv
 from w4s_gym.executors.base import ChatReply, ChatRequest, Completion
+from w4s_gym.executors.own import _REGISTERED as _EXECUTORS
 from w4s_gym.racing import Race
 from w4s_gym.usage import Usage
 
@@ -57,6 +59,16 @@ register_benchmark("Toy", _toy)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests start first: one that started last would leave the other processors without work."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+@pytest.fixture(autouse=True)
+def registries() -> Iterator[None]:
+    """What a test registers is gone after it: another would find its name taken, or known, by the luck of the order."""
+    before = [(registry, dict(registry)) for registry in (_BENCHMARKS, _EXECUTORS, gym.registry)]
+    yield
+    for registry, entries in before:
+        registry.clear()
+        registry.update(entries)
 
 
 class ScriptedExecutor:

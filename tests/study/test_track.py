@@ -43,8 +43,10 @@ def offline(monkeypatch):
 
 def read_offline(folder):
     """Return what the files of wandb hold: id -> (run, history, summary)."""
+    import wandb
     from wandb.proto import wandb_internal_pb2 as proto
 
+    wandb.teardown()  # its service writes the last records after `finish` returned; this waits for them
     runs = {}
     for file in sorted(folder.glob("wandb/offline-run-*/*.wandb")):
         # The log format of LevelDB, after a header of 7 bytes: blocks of 32 KiB of (checksum, length, kind) and data.
