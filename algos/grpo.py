@@ -194,16 +194,23 @@ class GRPO(BestOfM):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide what a trainer says at every update: notes on its own deprecations, and on rewards that are None."""
+    """Hide what a trainer says at every update: notes on its own deprecations, and on rewards that are None.
+
+    It would also tell the hub each time that it was made; nobody who starts a run expects that.
+    """
+    from huggingface_hub import constants
+
     logger = logging.getLogger("trl")
-    level = logger.level
+    level, silent = logger.level, constants.HF_HUB_DISABLE_TELEMETRY
     logger.setLevel(logging.ERROR)
+    constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             yield
     finally:
         logger.setLevel(level)
+        constants.HF_HUB_DISABLE_TELEMETRY = silent
 
 
 def _groups(rows: Sequence[Row], size: int) -> list[list[Row]]:

@@ -1,6 +1,7 @@
 """RLAO, SFT and GRPO on recorded rows: what trains, with which weight, and that a resumed run ends the same."""
 
 from dataclasses import replace
+from queue import Queue
 
 import pytest
 import torch
@@ -180,6 +181,22 @@ def test_an_empty_text_has_no_part_in_its_group(policy):
     rows[2] = replace(rows[2], action="", truncated=True)
     assert make(GRPO, policy).update(Batch(rows, "", 0.0))["groups_with_spread"] == 0
     assert torch.equal(weights(policy), start)
+
+
+def test_an_update_tells_the_hub_nothing_and_leaves_its_setting_as_it_was(policy, monkeypatch):
+    from huggingface_hub import constants
+    from huggingface_hub.utils import _telemetry, send_telemetry
+
+    told = Queue()
+    monkeypatch.setattr(_telemetry, "_TELEMETRY_QUEUE", told)
+    monkeypatch.setattr(_telemetry, "_start_telemetry_thread", lambda: None)
+    monkeypatch.setattr(constants, "is_offline_mode", lambda: False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", False)
+    monkeypatch.delenv("CI", raising=False)
+    make(GRPO, policy).update(batch(1.0, 0.0, 0.0))
+    assert told.empty()
+    send_telemetry("mine")
+    assert told.get_nowait()["topic"] == "mine"
 
 
 def test_grpo_needs_a_group(policy):
