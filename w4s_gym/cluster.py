@@ -50,6 +50,7 @@ def connect(address: str) -> Any:
     if not ray.is_initialized():
         # Ray would have its processes stand back behind all others, and workflows would time out on a busy machine.
         os.environ.setdefault("RAY_worker_niceness", "0")
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that we start reports to nobody unasked
         try:
             ray.init(address=address or None, logging_level="warning")
         except (ConnectionError, ValueError, RuntimeError) as error:

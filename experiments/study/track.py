@@ -139,6 +139,7 @@ class _Trackio:
     """Trackio tells its runs apart by their names, and keeps no figures but points: those of the whole run are one."""
 
     def __init__(self, card: Card) -> None:
+        os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # its pages would report that they were opened
         import trackio
 
         config = {**card.config, "simulated": card.simulated}

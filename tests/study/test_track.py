@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import sys
 import types
@@ -177,6 +178,8 @@ def test_a_tracker_without_track_is_refused():
 
 def test_trackio_is_given_the_same_points(monkeypatch, tmp_path):
     logged, given = [], {}
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "mine")  # so that it is as before afterwards
+    monkeypatch.delenv("GRADIO_ANALYTICS_ENABLED")
     run = types.SimpleNamespace(log=logged.append, finish=lambda: logged.append("end"))
     monkeypatch.setitem(sys.modules, "trackio", types.SimpleNamespace(init=lambda **k: given.update(k) or run))
     tracked = track.start_run("trackio", track.Card(tmp_path, "1f", "rlao/0", "mine", {"budget": 5}, True))
@@ -185,6 +188,7 @@ def test_trackio_is_given_the_same_points(monkeypatch, tmp_path):
     assert logged == [{"calls": 3, "train/best": 0.5}, {"test/search": 0.25}, "end"]
     assert (given["name"], given["group"], given["resume"]) == ("rlao/0-1f", "mine", "allow")
     assert given["config"] == {"budget": 5, "simulated": True}
+    assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
 
 
 @pytest.mark.parametrize(
